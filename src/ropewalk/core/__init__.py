@@ -1,0 +1,1 @@
+"""The engine: knows no database, no broker, no HTTP, no model."""

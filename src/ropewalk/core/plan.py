@@ -1,0 +1,227 @@
+"""A plan: a compiled graph, frozen; what the scheduler, the pictures and the content hash read.
+
+A plan is a tuple of places. A place is where steps happen: a node of the drawing, START, END, or the copy of a node that a
+map or repeat edge runs between two others. Edges are numbered in the order they were drawn; that order is the order in which
+a join merges its branches. A subgraph is a place that holds a plan of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from ropewalk.core.retry import NO_RETRY, Retry
+
+START = "__start__"
+END = "__end__"
+
+PlaceKind = Literal["start", "end", "node", "subgraph"]
+Fan = Literal["map", "parallel", "sequence"]
+Interrupt = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A router's choice of ``name`` for one ``item``; the Sends of one choice run in parallel and join in item order."""
+
+    name: str
+    item: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """How a node's function is called."""
+
+    fn: Callable[..., Any]
+    is_async: bool
+    params: tuple[tuple[str, str], ...]
+    """(parameter, what fills it): what is one of state, ctx, item, index."""
+    positional: tuple[str, ...] | None = None
+    """What fills the leading parameters when all can be passed by position; None where a keyword is needed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrow:
+    """An edge that is always taken."""
+
+    edge: int
+    target: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Router:
+    """An edge whose targets are chosen when its source has finished."""
+
+    edge: int
+    choose: Callable[..., Any] | None
+    """None: what the node itself returned."""
+    label: str
+    routes: Mapping[str, int]
+    """Node name -> place it leads to; END included where it may end the branch."""
+    open: bool
+    """True: the routes could not be found when compiling, so any node of this graph is one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """A map edge: one step of ``target`` per item of ``over(state)``."""
+
+    edge: int
+    target: int
+    over: Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where steps happen."""
+
+    index: int
+    """Position in the plan: the order of declaration, START first and END last."""
+    name: str
+    """Unique in its plan; part of step ids."""
+    node: str
+    """The name the user gave; several places share it when edges run copies of one node."""
+    kind: PlaceKind
+    call: Call | None = None
+    plan: "Plan | None" = None
+    fan: Fan | None = None
+    repeat: int = 1
+    labels: tuple[str, ...] = ()
+    """Names of the repeats, when given."""
+    interrupt: Interrupt | None = None
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+    """Seconds one attempt may take."""
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    arrows: tuple[Arrow, ...] = ()
+    routers: tuple[Router, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+
+    @property
+    def targets(self) -> tuple[int, ...]:
+        """Every place an edge leads to, in the order of the edges, each once."""
+        pairs = [(arrow.edge, arrow.target) for arrow in self.arrows]
+        pairs += [(router.edge, target) for router in self.routers for target in router.routes.values()]
+        pairs += [(spread.edge, spread.target) for spread in self.spreads]
+        return tuple(dict.fromkeys(target for _, target in sorted(pairs, key=lambda pair: pair[0])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled graph. ``places[0]`` is START, ``places[-1]`` is END."""
+
+    name: str
+    places: tuple[Place, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Place]:
+        return {place.name: place for place in self.places}
+
+    @cached_property
+    def after(self) -> tuple[int, ...]:
+        """For each place, the places reachable from it by one edge or more, as bits."""
+        return _closure([place.targets for place in self.places])
+
+    @cached_property
+    def before(self) -> tuple[int, ...]:
+        """For each place, the places that can reach it by one edge or more, as bits."""
+        sources: list[list[int]] = [[] for _ in self.places]
+        for place in self.places:
+            for target in place.targets:
+                sources[target].append(place.index)
+        return _closure(sources)
+
+    @cached_property
+    def digest(self) -> str:
+        """Content hash of the drawing: names, edges and fan-outs; not the code of the functions."""
+        return hashlib.sha256(json.dumps(_outline(self), separators=(",", ":")).encode()).hexdigest()[:16]
+
+
+def _outline(plan: Plan) -> list[Any]:
+    return [
+        [
+            place.name,
+            place.kind,
+            place.interrupt,
+            place.fan,
+            place.repeat,
+            [[arrow.edge, arrow.target] for arrow in place.arrows],
+            [[router.edge, sorted(router.routes), router.open] for router in place.routers],
+            [[spread.edge, spread.target] for spread in place.spreads],
+            _outline(place.plan) if place.plan else None,
+        ]
+        for place in plan.places
+    ]
+
+
+def _closure(targets: "list[tuple[int, ...]] | list[list[int]]") -> tuple[int, ...]:
+    """Return, for each place, the set of places that a walk of one edge or more leads to, as bits.
+
+    Strongly connected components come out of Tarjan's algorithm after all that they lead to, so one pass over them is
+    enough; the walk is iterative because a chain may be longer than Python's stack.
+    """
+    count = len(targets)
+    order = [-1] * count
+    low = [0] * count
+    on_stack = [False] * count
+    reach = [0] * count
+    stack: list[int] = []
+    seen = 0
+    for root in range(count):
+        if order[root] != -1:
+            continue
+        walk: list[tuple[int, int]] = [(root, 0)]
+        while walk:
+            node, position = walk.pop()
+            if position == 0:
+                order[node] = low[node] = seen
+                seen += 1
+                stack.append(node)
+                on_stack[node] = True
+            descended = False
+            for offset in range(position, len(targets[node])):
+                target = targets[node][offset]
+                if order[target] == -1:
+                    walk.append((node, offset + 1))
+                    walk.append((target, 0))
+                    descended = True
+                    break
+                if on_stack[target]:
+                    low[node] = min(low[node], order[target])
+            if descended:
+                continue
+            if low[node] == order[node]:
+                _close(node, stack, on_stack, targets, reach)
+            if walk:
+                parent = walk[-1][0]
+                low[parent] = min(low[parent], low[node])
+    return tuple(reach)
+
+
+def _close(
+    root: int,
+    stack: list[int],
+    on_stack: list[bool],
+    targets: "list[tuple[int, ...]] | list[list[int]]",
+    reach: list[int],
+) -> None:
+    members: list[int] = []
+    while True:
+        member = stack.pop()
+        on_stack[member] = False
+        members.append(member)
+        if member == root:
+            break
+    inside = 0
+    for member in members:
+        inside |= 1 << member
+    looped = len(members) > 1 or root in targets[root]
+    total = inside if looped else 0
+    for member in members:
+        for target in targets[member]:
+            if not inside >> target & 1:
+                total |= reach[target] | 1 << target
+    for member in members:
+        reach[member] = total

@@ -1,0 +1,341 @@
+"""Every error of Ropewalk. Each message says what happened, why, and what to do now.
+
+RopewalkError
+├── GraphInvalid            the drawing has mistakes, all listed
+├── InvalidId               an id that no store or broker could carry
+├── StepProblem             what a node returned or wrote can never be committed (not retried)
+│   ├── UnknownField, WrongType, WrongReturn, UnknownRoute, NotStorable, TooLarge
+├── NodeTimeout             a node took longer than its timeout
+├── RunError                one run
+│   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
+│   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
+│   ├── PauseNotFound, AlreadyAnswered
+│   ├── GraphChanged        the log tells of a node or field that the graph no longer has
+│   └── EntryNotFound
+└── StoreUnavailable        the medium failed; the run is given back, nothing is lost
+    ├── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
+    └── PartMissing         an optional part is not installed
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence part that names the nearest known name and lists a few; empty when nothing is known."""
+    names = [*dict.fromkeys(known)]
+    if not names:
+        return ""
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+    return f"{guess} Known: {shown}."
+
+
+class RopewalkError(Exception):
+    """What every error of this package is. `code` is the same in HTTP bodies, events, log lines and docs."""
+
+    code: ClassVar[str] = "error"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One mistake in a drawing."""
+
+    message: str
+    hint: str
+
+
+class GraphInvalid(RopewalkError, ValueError):
+    """The graph cannot run as drawn; `problems` holds every mistake found."""
+
+    code = "graph_invalid"
+
+    def __init__(self, graph: str, problems: Sequence[Problem]) -> None:
+        self.graph = graph
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem.message}\n    {problem.hint}" for problem in self.problems)
+        count = "a mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
+        super().__init__(f"Graph {graph!r} has {count}:\n{lines}")
+
+
+class InvalidId(RopewalkError, ValueError):
+    code = "invalid_id"
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+        super().__init__(
+            f"{value!r} cannot be a run id: it must start with a letter or digit and go on with letters, digits "
+            "or . _ : @ - (200 characters at most). Choose another."
+        )
+
+
+class StepProblem(RopewalkError):
+    """What a node gave back can never be committed; running it again would not help, so it is not retried."""
+
+    code = "step_problem"
+
+
+class UnknownField(StepProblem):
+    code = "unknown_field"
+
+    def __init__(self, field: str, known: Iterable[str], where: str) -> None:
+        self.field = field
+        super().__init__(
+            f"{where} writes {field!r}, which the state does not declare.{did_you_mean(field, known)} "
+            "Declare the field in the state class or drop the write."
+        )
+
+
+class WrongType(StepProblem, TypeError):
+    code = "wrong_type"
+
+    def __init__(self, field: str, expected: str, value: object, why: str, where: str) -> None:
+        self.field = field
+        super().__init__(
+            f"{where} writes {_short(value)} ({type(value).__name__}) to {field!r}, which takes {expected}: {why}. "
+            "Return a value of that type."
+        )
+
+
+class WrongReturn(StepProblem, TypeError):
+    code = "wrong_return"
+
+    def __init__(self, node: str, value: object, expected: str) -> None:
+        self.node = node
+        super().__init__(f"Node {node!r} returned {_short(value)} ({type(value).__name__}). Return {expected}.")
+
+
+class UnknownRoute(StepProblem):
+    code = "unknown_route"
+
+    def __init__(self, node: str, route: object, known: Iterable[str]) -> None:
+        self.node = node
+        self.route = route
+        super().__init__(
+            f"The router after {node!r} chose {_short(route)}, which is no node it may lead to."
+            f"{did_you_mean(str(route), known)}"
+        )
+
+
+class NotStorable(StepProblem, TypeError):
+    code = "not_storable"
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            f"{what} cannot be stored: {why}. Declare a precise type for it (a pydantic model, datetime, tuple[...]) "
+            "or convert it to plain JSON data; nothing is ever pickled."
+        )
+
+
+class TooLarge(StepProblem, ValueError):
+    code = "too_large"
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"{what} is {size:,} bytes, over the limit of {limit:,}. Store a reference (a path, a key) instead of the "
+            "data itself, or raise the limit (docs: limits)."
+        )
+
+
+class TooManyIterations(StepProblem):
+    code = "too_many_iterations"
+
+    def __init__(self, node: str, times: int) -> None:
+        self.node = node
+        self.times = times
+        super().__init__(
+            f"Node {node!r} has run {times} times in this run, the most that max_node_iterations allows. If the loop is "
+            f"meant to go on, give the graph a larger max_node_iterations; else look at the router that leads back to it."
+        )
+
+
+class NodeTimeout(RopewalkError, TimeoutError):
+    code = "node_timeout"
+
+    def __init__(self, node: str, seconds: float) -> None:
+        self.node = node
+        self.seconds = seconds
+        super().__init__(
+            f"Node {node!r} took longer than its timeout of {seconds:g} s and was cancelled; its late writes are "
+            "discarded. Raise the timeout or make the node shorter."
+        )
+
+
+class RunError(RopewalkError):
+    """Something about one run."""
+
+    code = "run_error"
+
+    def __init__(self, run_id: str, message: str) -> None:
+        self.run_id = run_id
+        super().__init__(message)
+
+
+class RunNotFound(RunError, KeyError):
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            run_id,
+            f"No run {run_id!r} in this store: it was never admitted here, or it was pruned. "
+            "Look at `ropewalk runs ls`, and at whether the store's URL is the one it was started with.",
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RunExists(RunError):
+    code = "run_exists"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            run_id,
+            f"Run {run_id!r} exists already. To go on with it use graph.open({run_id!r}).resume(); "
+            "to start another, choose a new id or leave it out.",
+        )
+
+
+class RunTaken(RunError):
+    code = "run_taken"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            run_id,
+            f"Run {run_id!r} was taken over by another owner, so this one may no longer write to it; what it had in "
+            "flight is discarded. Follow the run with graph.open(), or take it back with resume().",
+        )
+
+
+class RunFinished(RunError):
+    code = "run_finished"
+
+    def __init__(self, run_id: str, status: str, what: str) -> None:
+        self.status = status
+        super().__init__(
+            run_id, f"Run {run_id!r} is {status}, so {what} is no longer possible. Fork it to try another way."
+        )
+
+
+class RunInterrupted(RunError):
+    code = "run_interrupted"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            run_id,
+            f"Run {run_id!r} stopped being driven before it ended (its task was cancelled or its loop closed). "
+            "What was committed is kept: resume() goes on from there.",
+        )
+
+
+class RunPaused(RunError):
+    code = "run_paused"
+
+    def __init__(self, run_id: str, pauses: Sequence[Any]) -> None:
+        self.pauses = tuple(pauses)
+        waiting = ", ".join(f"{pause.kind} {pause.id!r} at {pause.node!r}" for pause in self.pauses) or "a person"
+        super().__init__(
+            run_id, f"Run {run_id!r} is paused and waits for {waiting}. Answer with run.answer(id, value) or resume()."
+        )
+
+
+class RunFailed(RunError, RuntimeError):
+    """The run failed; `node`, `attempt` and `reason` say where and why, `__cause__` is the original when it is at hand."""
+
+    code = "run_failed"
+
+    def __init__(self, run_id: str, *, reason: str, message: str, node: str | None = None, attempt: int = 0) -> None:
+        self.node = node
+        self.attempt = attempt
+        self.reason = reason
+        where = f" in node {node!r} (attempt {attempt})" if node else ""
+        super().__init__(
+            run_id, f"Run {run_id!r} failed{where}: {message} [{reason}]. Finished steps are kept; resume() retries."
+        )
+
+
+class RunCancelled(RunError):
+    code = "run_cancelled"
+
+    def __init__(self, run_id: str, reason: str | None) -> None:
+        self.reason = reason
+        super().__init__(run_id, f"Run {run_id!r} was cancelled" + (f": {reason}" if reason else "") + ".")
+
+
+class PauseNotFound(RunError):
+    code = "pause_not_found"
+
+    def __init__(self, run_id: str, pause_id: str, known: Iterable[str]) -> None:
+        self.pause_id = pause_id
+        super().__init__(run_id, f"Run {run_id!r} has no pause {pause_id!r}.{did_you_mean(pause_id, known)}")
+
+
+class AlreadyAnswered(RunError):
+    code = "already_answered"
+
+    def __init__(self, run_id: str, pause_id: str, *, by: str | None, at: str) -> None:
+        self.pause_id = pause_id
+        self.by = by
+        self.at = at
+        super().__init__(
+            run_id,
+            f"Pause {pause_id!r} of run {run_id!r} was answered first by {by or 'somebody without a name'} at {at}; "
+            "a pause takes one answer. Fork the run before it to answer differently.",
+        )
+
+
+class EntryNotFound(RunError):
+    code = "entry_not_found"
+
+    def __init__(self, run_id: str, number: int, first: int, last: int) -> None:
+        self.number = number
+        super().__init__(run_id, f"Run {run_id!r} has no entry {number}; it has {first} to {last}.")
+
+
+class GraphChanged(RunError):
+    code = "graph_changed"
+
+    def __init__(self, run_id: str, what: str, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(
+            run_id,
+            f"The log of run {run_id!r} tells of {what} {name!r}, which this graph does not have there."
+            f"{did_you_mean(name, known)} Run it with the code it was started with, or fork it before that entry.",
+        )
+
+
+class StoreUnavailable(RopewalkError):
+    code = "store_unavailable"
+
+
+class StoreFull(StoreUnavailable):
+    code = "store_full"
+
+
+class StoreReadOnly(StoreUnavailable):
+    code = "store_read_only"
+
+
+class StoreCorrupt(StoreUnavailable):
+    code = "store_corrupt"
+
+
+class StoreTooNew(StoreUnavailable):
+    code = "store_too_new"
+
+
+class PartMissing(RopewalkError, ImportError):
+    code = "part_missing"
+
+    def __init__(self, part: str, extra: str) -> None:
+        super().__init__(f"{part} needs an optional package. Install it: pip install 'ropewalk[{extra}]'")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

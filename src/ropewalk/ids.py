@@ -1,0 +1,20 @@
+"""Identifiers of runs, checked once at the door so that every later room may put them into a key."""
+
+import re
+import uuid
+
+from ropewalk.errors import InvalidId
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}")
+
+
+def new_run_id() -> str:
+    """Return an id that no other run has."""
+    return f"run_{uuid.uuid4().hex}"
+
+
+def checked_run_id(run_id: str) -> str:
+    """Return ``run_id``; raise `InvalidId` when it could not be a file name, a subject or a URL segment."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise InvalidId(run_id)
+    return run_id
