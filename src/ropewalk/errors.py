@@ -2,10 +2,14 @@
 
 RopewalkError
 ├── GraphInvalid            the drawing has mistakes, all listed
+├── GraphFrozen             something was added after compile()
+├── StateMissing            a run needs an initial state that nobody gave
+├── PartUnknown             a URL names no part
 ├── InvalidId               an id that no store or broker could carry
 ├── StepProblem             what a node returned or wrote can never be committed (not retried)
 │   ├── UnknownField, WrongType, WrongReturn, UnknownRoute, NotStorable, TooLarge
 ├── NodeTimeout             a node took longer than its timeout
+├── NodeCancelled           a node let a cancellation out that nobody asked the run for
 ├── RunError                one run
 │   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
 │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
@@ -59,6 +63,37 @@ class GraphInvalid(RopewalkError, ValueError):
         lines = "\n".join(f"  - {problem.message}\n    {problem.hint}" for problem in self.problems)
         count = "a mistake" if len(self.problems) == 1 else f"{len(self.problems)} mistakes"
         super().__init__(f"Graph {graph!r} has {count}:\n{lines}")
+
+
+class GraphFrozen(RopewalkError, ValueError):
+    code = "graph_frozen"
+
+    def __init__(self, graph: str, what: str) -> None:
+        self.graph = graph
+        super().__init__(
+            f"Graph {graph!r} is compiled, so {what} can no longer be added: its runs rely on the drawing. "
+            "Draw everything before compile(), or draw a new graph."
+        )
+
+
+class StateMissing(RopewalkError, ValueError):
+    code = "state_missing"
+
+    def __init__(self, graph: str, fields: Sequence[str]) -> None:
+        self.graph = graph
+        self.fields = tuple(fields)
+        names = ", ".join(map(repr, fields))
+        super().__init__(
+            f"Graph {graph!r} cannot make its initial state by itself: {names} have no default. "
+            "Pass a state to start() or execute(), or give the fields defaults."
+        )
+
+
+class PartUnknown(RopewalkError, ValueError):
+    code = "part_unknown"
+
+    def __init__(self, part: str, url: str, known: Sequence[str]) -> None:
+        super().__init__(f"No {part} is known for {url.partition('?')[0]!r}.{did_you_mean(url, known)}")
 
 
 class InvalidId(RopewalkError, ValueError):
@@ -163,6 +198,17 @@ class NodeTimeout(RopewalkError, TimeoutError):
         super().__init__(
             f"Node {node!r} took longer than its timeout of {seconds:g} s and was cancelled; its late writes are "
             "discarded. Raise the timeout or make the node shorter."
+        )
+
+
+class NodeCancelled(RopewalkError):
+    code = "node_cancelled"
+
+    def __init__(self, node: str, detail: str) -> None:
+        self.node = node
+        super().__init__(
+            f"Node {node!r} was cancelled from inside{f' ({detail})' if detail else ''}: something it awaited was. "
+            "Catch asyncio.CancelledError around it, or give the node a retry policy."
         )
 
 

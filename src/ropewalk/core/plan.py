@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from ropewalk.codec import ANY
 from ropewalk.core.retry import NO_RETRY, Retry
 
 START = "__start__"
@@ -38,8 +41,8 @@ class Call:
     is_async: bool
     params: tuple[tuple[str, str], ...]
     """(parameter, what fills it): what is one of state, ctx, item, index."""
-    positional: tuple[str, ...] | None = None
-    """What fills the leading parameters when all can be passed by position; None where a keyword is needed."""
+    item: TypeAdapter[Any] = ANY
+    """The type of the parameter ``item``, by which it comes back from the log."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

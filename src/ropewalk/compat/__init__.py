@@ -1,0 +1,1 @@
+"""The seeds' import paths: re-exports of names that live elsewhere, nothing more."""

@@ -1,0 +1,5 @@
+"""Seed 000's top-level names."""
+
+from ropewalk import END, START, Graph
+
+__all__ = ["END", "START", "Graph"]

@@ -1,0 +1,5 @@
+"""Seed 000's buffers."""
+
+from ropewalk import History, Incremental, LastValue
+
+__all__ = ["History", "Incremental", "LastValue"]

@@ -1,0 +1,5 @@
+"""Seed 000's state class."""
+
+from ropewalk import GraphState
+
+__all__ = ["GraphState"]

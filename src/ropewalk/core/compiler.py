@@ -1,0 +1,208 @@
+"""Turns a drawing into a plan, or says everything that is wrong with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from ropewalk.core.check import drawing_problems, lonely_node, plan_problems
+from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
+from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
+from ropewalk.core.signatures import call_of, one_argument, routes_in
+from ropewalk.errors import GraphInvalid, Problem, did_you_mean
+
+
+def compile_drawing(drawing: Drawing) -> Plan:
+    """Return the plan. Raises `GraphInvalid` with every mistake, those of subgraphs included."""
+    plan, problems = _compiled(drawing, drawing.state_class)
+    if problems or plan is None:
+        raise GraphInvalid(drawing.name, problems)
+    return plan
+
+
+def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | None, list[Problem]]:
+    problems = drawing_problems(drawing)
+    lonely = lonely_node(drawing)
+    if lonely is not None:
+        edges = [EdgeDrawn(start=START, end=lonely.name), EdgeDrawn(start=lonely.name, end=END)]
+        drawing = replace(drawing, edges=[*edges])
+    drawing = replace(drawing, edges=[_routed(edge, drawing, problems) for edge in drawing.edges])
+    actions = {node.name: _action(node, drawing, state_class, problems) for node in drawing.nodes.values()}
+    if any("no node has this name" in problem.message for problem in problems):
+        return None, problems
+    plan = _Builder(drawing, actions).plan()
+    return plan, problems + plan_problems(plan, drawing)
+
+
+def _routed(edge: Any, drawing: Drawing, problems: list[Problem]) -> Any:
+    """Return a router edge with the routes found, where they were not declared."""
+    if not isinstance(edge, RouterDrawn) or edge.routes is not None:
+        return edge
+    node = drawing.nodes.get(edge.router) if isinstance(edge.router, str) else None
+    fn = node.fn if node else edge.router if not isinstance(edge.router, str) else None
+    routes = routes_in(fn) if fn is not None else None
+    for route in routes or ():
+        if route not in drawing.nodes and route != END:
+            start = {START: "START"}.get(edge.start, edge.start)
+            problems.append(
+                Problem(
+                    message=f"The router after {start!r} may return {route!r}: no node has this name.",
+                    hint=did_you_mean(route, drawing.nodes).strip() or "Add the node.",
+                )
+            )
+    return replace(edge, routes=routes)
+
+
+@dataclass(slots=True)
+class _Action:
+    kind: Literal["node", "subgraph"]
+    parts: dict[str, Any]
+
+
+def _action(node: NodeDrawn, drawing: Drawing, state_class: type[Any] | None, problems: list[Problem]) -> _Action:
+    shared: dict[str, Any] = {
+        "node": node.name,
+        "interrupt": node.interrupt,
+        "retry": node.retry,
+        "timeout": node.timeout,
+        "metadata": node.metadata,
+    }
+    if node.graph is not None:
+        inner = node.graph.drawing
+        problems += _state_problems(node.name, inner.state_class, state_class)
+        plan, found = _compiled(inner, state_class)
+        problems += [Problem(message=f"In subgraph {node.name!r}: {one.message}", hint=one.hint) for one in found]
+        return _Action("subgraph", {**shared, "plan": plan})
+    assert node.fn is not None
+    call = call_of(node.name, node.fn, state_class, problems)
+    return _Action("node", {**shared, "call": call})
+
+
+def _state_problems(name: str, inner: type[Any] | None, outer: type[Any] | None) -> list[Problem]:
+    if inner is None or outer is None or inner is outer or issubclass(outer, inner):
+        return []
+    missing = [field_name for field_name in inner.model_fields if field_name not in outer.model_fields]
+    if not missing:
+        return []
+    return [
+        Problem(
+            message=f"Subgraph {name!r} has a state of its own ({inner.__name__}) with fields that {outer.__name__} lacks: {', '.join(missing)}.",
+            hint="A subgraph shares the state of the graph around it: declare the fields there.",
+        )
+    ]
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place in the making."""
+
+    name: str
+    node: str
+    fan: Fan | None = None
+    repeat: int = 1
+    labels: tuple[str, ...] = ()
+    arrows: list[Arrow] = field(default_factory=list[Arrow])
+    routers: list[Router] = field(default_factory=list[Router])
+    spreads: list[Spread] = field(default_factory=list[Spread])
+
+
+class _Builder:
+    def __init__(self, drawing: Drawing, actions: dict[str, _Action]) -> None:
+        self._drawing = drawing
+        self._actions = actions
+        self._slots: list[_Slot] = [_Slot(START, START)]
+        self._copies: dict[int, int] = {}
+        self._raw: dict[str, int] = {START: 0}
+        self._lay_out()
+
+    def plan(self) -> Plan:
+        for number, edge in enumerate(self._drawing.edges):
+            match edge:
+                case EdgeDrawn():
+                    self._slot(edge.start).arrows.append(Arrow(edge=number, target=self._raw[edge.end]))
+                case RouterDrawn():
+                    self._add_router(number, edge)
+                case FanDrawn():
+                    self._add_fan(number, edge)
+        last = len(self._slots) - 1
+        places = tuple(self._place(index, slot, last) for index, slot in enumerate(self._slots))
+        return Plan(name=self._drawing.name, places=places)
+
+    def _lay_out(self) -> None:
+        """Give every node its place, and every map or repeating edge a copy of its node's, in the order of declaration."""
+        drawing = self._drawing
+        fans = [(number, edge) for number, edge in enumerate(drawing.edges) if isinstance(edge, FanDrawn)]
+        bodies = {edge.node for _, edge in fans}
+        ends = {name for edge in drawing.edges for name in _touched(edge)}
+        for name in drawing.nodes:
+            if name in ends or name not in bodies:
+                self._raw[name] = len(self._slots)
+                self._slots.append(_Slot(name, name))
+            for number, edge in fans:
+                if edge.node != name:
+                    continue
+                count = sum(slot.node == name for slot in self._slots)
+                self._copies[number] = len(self._slots)
+                fan: Fan = "map" if edge.over is not None else "parallel" if edge.parallel else "sequence"
+                place = name if not count else f"{name}~{count + 1}"
+                self._slots.append(_Slot(place, name, fan=fan, repeat=edge.repeat, labels=edge.labels))
+        self._raw[END] = len(self._slots)
+        self._slots.append(_Slot(END, END))
+
+    def _add_router(self, number: int, edge: RouterDrawn) -> None:
+        routes = {name: self._raw[name] for name in (edge.routes or (*self._drawing.nodes, END)) if name in self._raw}
+        opened = edge.routes is None
+        if isinstance(edge.router, str):
+            self._slot(edge.start).arrows.append(Arrow(edge=number, target=self._raw[edge.router]))
+            router = self._slot(edge.router)
+            if not any(known.choose is None for known in router.routers):
+                router.routers.append(Router(edge=number, choose=None, label=edge.router, routes=routes, open=opened))
+            return
+        label = getattr(edge.router, "__name__", type(edge.router).__name__)
+        label = "router" if label == "<lambda>" else label
+        choose = one_argument(edge.router)
+        self._slot(edge.start).routers.append(Router(edge=number, choose=choose, label=label, routes=routes, open=opened))
+
+    def _add_fan(self, number: int, edge: FanDrawn) -> None:
+        copy = self._copies[number]
+        self._slots[copy].arrows.append(Arrow(edge=number, target=self._raw[edge.end]))
+        start = self._slot(edge.start)
+        if edge.over is None:
+            start.arrows.append(Arrow(edge=number, target=copy))
+        else:
+            over = cast("Callable[[Any], Any]", one_argument(edge.over))
+            start.spreads.append(Spread(edge=number, target=copy, over=over))
+
+    def _slot(self, name: str) -> _Slot:
+        return self._slots[self._raw[name]]
+
+    def _place(self, index: int, slot: _Slot, last: int) -> Place:
+        edges = (tuple(slot.arrows), tuple(slot.routers), tuple(slot.spreads))
+        arrows, routers, spreads = edges
+        if index in (0, last):
+            kind = "start" if index == 0 else "end"
+            return Place(
+                index=index, name=slot.name, node=slot.node, kind=kind, arrows=arrows, routers=routers, spreads=spreads
+            )
+        action = self._actions[slot.node]
+        fan: dict[str, Any] = {"fan": slot.fan, "repeat": slot.repeat, "labels": slot.labels}
+        return Place(
+            index=index,
+            name=slot.name,
+            kind=action.kind,
+            arrows=arrows,
+            routers=routers,
+            spreads=spreads,
+            **fan,
+            **action.parts,
+        )
+
+
+def _touched(edge: Any) -> tuple[str, ...]:
+    """Return the nodes an edge needs in person, not as a copy."""
+    match edge:
+        case EdgeDrawn():
+            return edge.start, edge.end
+        case RouterDrawn():
+            return (edge.start, *(edge.routes or ()), *((edge.router,) if isinstance(edge.router, str) else ()))
+        case _:
+            return edge.start, edge.end

@@ -1,0 +1,160 @@
+"""What a node may ask of the run it is part of."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol, TypeVar, cast, get_type_hints
+
+from pydantic import TypeAdapter
+
+from ropewalk.codec import ANY, MAX_EVENT_BYTES, RawJson, dump_json, stored_form
+from ropewalk.core.places import Step
+from ropewalk.errors import NotStorable, TooLarge, WrongReturn
+from ropewalk.events import Token
+
+T = TypeVar("T")
+
+
+class Asking(BaseException):
+    """Unwinds a node that asked a question; user code must let it pass, `core/step.py` catches it."""
+
+
+class Recorder(Protocol):
+    """What a context needs of the engine."""
+
+    run_id: str
+
+    async def record(self, step: Step, name: str, nth: int, value: RawJson, kind: str) -> None: ...
+
+    def emit(self, step: Step, kind: str, data: Any) -> None: ...
+
+    async def in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Context:
+    """Handed to a node that has a parameter named ``ctx`` or annotated ``Context``."""
+
+    def __init__(self, step: Step, recorder: Recorder) -> None:
+        self._step = step
+        self._recorder = recorder
+        self._calls: dict[str, int] = {}
+        self._loop = asyncio.get_running_loop()
+        self.questions: list[tuple[str, int, RawJson, str]] = []
+        """What this attempt asked without having an answer: (name, nth, payload, kind)."""
+        self.closed = False
+        """True once the attempt has ended: what a survivor of it still does is discarded."""
+        self.run_id = recorder.run_id
+        self.node = step.path
+        self.attempt = step.attempt
+        """1 for the first; grows with each failure and each death of a worker."""
+        self.idempotency_key = f"{recorder.run_id}/{step.id}"
+        """The same in every attempt at this step, different for every other step, run and fork."""
+        self.index = step.index
+        """Position in a map or repeat, from 0; None elsewhere."""
+        self.metadata = step.place.metadata
+
+    @property
+    def item(self) -> Any:
+        """The item of a map edge or a Send, or of the nearest one around this subgraph; None elsewhere."""
+        raw = self._step.inherited_item()
+        if raw is None:
+            return None
+        return (self._step.place.call.item if self._step.place.call else ANY).validate_json(raw)
+
+    async def step(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
+        """Call ``fn`` once and keep its result in the log: when this node runs again, the kept result is returned instead.
+
+        Calls are matched by name and, under one name, by order. The result must come back equal from JSON: annotate the
+        return type of ``fn`` for anything that is not plain data. A plain ``fn`` runs in a thread. What ``fn`` raises is
+        raised here and is not kept. ``fn`` may still run twice when the process dies before its result is in the log:
+        hand it ``idempotency_key``. Raises `NotStorable`, `TooLarge`.
+        """
+        nth = self._nth(name)
+        adapter = _returned_by(fn)
+        kept = self._step.records.get((name, nth))
+        if kept is not None:
+            return adapter.validate_json(kept)
+        if asyncio.iscoroutinefunction(fn) or asyncio.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
+            result = await cast("Awaitable[T]", fn(*args, **kwargs))
+        else:
+            result = await self._recorder.in_thread(fn, *args, **kwargs)
+            if isinstance(result, Awaitable):
+                result = await cast("Awaitable[T]", result)
+        raw, back = stored_form(adapter, result, f"What ctx.step({name!r}) returned in {self.node!r}")
+        if self.closed:
+            raise asyncio.CancelledError("this attempt has ended; its late results are discarded")
+        await self._recorder.record(self._step, name, nth, raw, "step_recorded")
+        return back
+
+    async def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Any:
+        """Ask a person; return the answer, once there is one.
+
+        Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first line, where
+        finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not plain data.
+        """
+        nth = self._nth(f"?{name}")
+        answer = self._step.answers.get((name, nth))
+        if answer is not None:
+            return ANY.validate_json(answer)
+        raw, _ = stored_form(ANY, payload, f"The question of {self.node!r}")
+        self.questions.append((name, nth, raw, kind))
+        raise Asking
+
+    def emit(self, data: Any) -> None:
+        """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else is custom.
+
+        Callable from threads. Raises `NotStorable`, `TooLarge`.
+        """
+        kind = "custom"
+        if isinstance(data, Token):
+            kind, data = "text", {"text": data.text}
+        elif isinstance(data, dict):
+            mapping = cast("dict[str, Any]", data)
+            if mapping.get("type") == "text" and isinstance(mapping.get("text"), str):
+                kind = "text"
+        if kind == "custom":
+            try:
+                size = len(dump_json(data))
+            except (ValueError, TypeError) as error:
+                raise NotStorable(f"An event of {self.node!r}", str(error)) from error
+        else:
+            size = len(data["text"])
+        if size > MAX_EVENT_BYTES:
+            raise TooLarge(f"An event of {self.node!r}", size, MAX_EVENT_BYTES)
+        try:
+            on_loop = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            on_loop = False
+        if on_loop:
+            self._say(kind, data)
+        else:
+            self._loop.call_soon_threadsafe(self._say, kind, data)
+
+    def _say(self, kind: str, data: Any) -> None:
+        if not self.closed:
+            self._recorder.emit(self._step, kind, data)
+
+    def _nth(self, name: str) -> int:
+        if not _in_loop():
+            _refuse_thread(self.node)
+        count = self._calls[name] = self._calls.get(name, 0) + 1
+        return count
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _refuse_thread(node: str) -> NoReturn:
+    raise WrongReturn(node, None, "from an `async def`: a plain function cannot await ctx.step or ctx.ask")
+
+
+def _returned_by(fn: Callable[..., Any]) -> TypeAdapter[Any]:
+    try:
+        annotation = get_type_hints(fn, include_extras=True).get("return", Any)
+    except (NameError, TypeError, AttributeError):
+        annotation = Any
+    return ANY if annotation is Any or isinstance(annotation, TypeVar) else TypeAdapter(annotation)

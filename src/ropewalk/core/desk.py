@@ -1,0 +1,249 @@
+"""All runs of one compiled graph: starts them, reads them back from the store, takes them over, forks them."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from ropewalk.contracts import NewRun, RunRecord, RunStore
+from ropewalk.core.engine import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Engine, Settings
+from ropewalk.core.facts import Fact, RunStarted, StateEdited, decode, read_entry
+from ropewalk.core.feed import Feed
+from ropewalk.core.plan import Plan
+from ropewalk.core.run import Run
+from ropewalk.core.schedule import Schedule
+from ropewalk.core.state import Shape
+from ropewalk.errors import EntryNotFound, GraphChanged, RopewalkError, RunExists, RunNotFound, StoreCorrupt
+from ropewalk.events import Entry
+from ropewalk.ids import checked_run_id, new_run_id
+
+T = TypeVar("T")
+
+_PAGE = 2_000
+
+
+class Desk:
+    """Where the runs of one plan are kept."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        shape: Shape,
+        store: RunStore | None,
+        settings: Settings,
+        *,
+        max_iterations: int,
+        mirrored: Callable[[Run[Any]], BaseModel | None],
+    ) -> None:
+        self.plan = plan
+        self.shape = shape
+        self.store = store
+        self.settings = settings
+        self._max_iterations = max_iterations
+        self._mirrored = mirrored
+        self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
+        self._held: dict[asyncio.Task[None], Run[Any]] = {}
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    def start(self, state: BaseModel | None, run_id: str | None, settings: Settings) -> Run[Any]:
+        """Begin a run; must be called inside a running loop."""
+        run_id = checked_run_id(run_id) if run_id is not None else new_run_id()
+        if run_id in self._runs:
+            raise RunExists(run_id)
+        writes = self.shape.initial(state) if state is not None else []
+        schedule = self._schedule(run_id)
+        engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
+        run: Run[Any] = Run(run_id, self, engine)
+        self._runs[run_id] = run
+        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, writes)]
+        run.begin(asyncio.create_task(self._admit(run, engine, facts)))
+        return run
+
+    async def _admit(self, run: Run[Any], engine: Engine, facts: list[Fact], parent: str | None = None, at: int = 0) -> None:
+        async def create(bodies: list[bytes], status: str) -> int:
+            assert self.store is not None
+            record = NewRun(
+                run_id=run.run_id,
+                graph=self.plan.name,
+                plan=self.plan.digest,
+                status=status,
+                at=engine.settings.clock(),
+                parent=parent,
+                fork_at=at,
+            )
+            return await self.store.create(record, bodies)
+
+        try:
+            await engine.admit(create, facts)
+        except RopewalkError:
+            self._runs.pop(run.run_id, None)
+            raise
+        if engine.schedule.status == "RUNNING":
+            self.hold(run, engine.drive())
+
+    def hold(self, run: Run[Any], driver: "asyncio.Task[None]") -> None:
+        """Keep a run that is being driven alive, whether or not its user holds it."""
+        self._runs[run.run_id] = run
+        if driver not in self._held:
+            self._held[driver] = run
+            driver.add_done_callback(self._let_go)
+
+    def _let_go(self, driver: "asyncio.Task[None]") -> None:
+        self._held.pop(driver, None)
+        if not driver.cancelled():
+            driver.exception()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def open(self, run_id: str) -> Run[Any]:
+        """Return the run; raises `RunNotFound`."""
+        checked_run_id(run_id)
+        run = self._runs.get(run_id)
+        if run is None:
+            store = self.store
+            if store is None:
+                raise RunNotFound(run_id)
+            blocking(lambda: store.look(run_id))
+            run = self._runs[run_id] = Run(run_id, self)
+        return run
+
+    async def load(self, run_id: str) -> Engine:
+        """Return a fold of what the store has; it may look but not write."""
+        store = self._store_of(run_id)
+        return await self._engine(await store.look(run_id))
+
+    def load_now(self, run_id: str) -> Engine:
+        """Do what `load` does, for a caller that cannot await."""
+        return blocking(lambda: self.load(run_id))
+
+    async def claim(self, run_id: str) -> Engine:
+        """Become the run's owner and return its fold."""
+        store = self._store_of(run_id)
+        return await self._engine(await store.claim(run_id))
+
+    async def _engine(self, record: RunRecord) -> Engine:
+        schedule = await self._replayed(record.run_id, self._schedule(record.run_id), record.last)
+        feed = Feed(KEPT_WITH_STORE, schedule.number)
+        return Engine(schedule, store=self.store, epoch=record.epoch, settings=self.settings, feed=feed)
+
+    async def _replayed(self, run_id: str, schedule: Schedule, until: int) -> Schedule:
+        store = self._store_of(run_id)
+        while schedule.number < until:
+            limit = min(_PAGE, until - schedule.number)
+            page = await store.read(run_id, after=schedule.number, limit=limit)
+            if not page:
+                raise StoreCorrupt(f"The log of run {run_id!r} ends at entry {schedule.number} of {until}. Restore a backup.")
+            for number, body in page:
+                self._take(schedule, run_id, number, body)
+        return schedule
+
+    def _take(self, schedule: Schedule, run_id: str, number: int, body: bytes) -> None:
+        try:
+            entry = read_entry(number, body)
+        except ValueError as error:
+            raise StoreCorrupt(
+                f"Entry {number} of run {run_id!r} cannot be read ({error}). Restore a backup, or fork the run before it."
+            ) from error
+        try:
+            fact = decode(entry, self.shape)
+        except KeyError as error:
+            raise GraphChanged(run_id, "the field", str(error.args[0]), self.shape.fields) from error
+        except (ValueError, TypeError) as error:
+            raise GraphChanged(run_id, f"a value in entry {number} of another type:", str(error), ()) from error
+        try:
+            schedule.apply(number, entry.at, fact)
+        except (KeyError, StopIteration) as error:
+            raise self._changed(run_id, entry, error) from error
+
+    def _changed(self, run_id: str, entry: Entry, error: Exception) -> GraphChanged:
+        step = entry.data.get("step") or (error.args[0] if error.args else "?")
+        return GraphChanged(run_id, "the node", entry.node or str(step), node_paths(self.plan))
+
+    def _schedule(self, run_id: str) -> Schedule:
+        return Schedule(self.plan, self.shape, run_id, max_iterations=self._max_iterations)
+
+    def _store_of(self, run_id: str) -> RunStore:
+        if self.store is None:
+            raise RunNotFound(run_id)
+        return self.store
+
+    def allow_iterations(self, run: Run[Any], times: int) -> None:
+        """Let a run's nodes run up to ``times`` times from now on."""
+        self._max_iterations = times
+        run.allow_iterations(times)
+
+    # -- forking ------------------------------------------------------------------------------------------------------
+
+    async def fork(self, run: Run[Any], at: int | None, updates: Mapping[str, Any] | None) -> Run[Any]:
+        """Start a run that shares the entries 1..at with ``run``."""
+        new_id = new_run_id()
+        schedule = self._schedule(new_id)
+        feed: Feed | None = None
+        if self.store is None:
+            kept = (await run.read()).feed.kept()
+            last = kept[-1].number
+            at = last if at is None else at
+            if not kept[0].number == 1 or not 1 <= at <= last:
+                raise EntryNotFound(run.run_id, at, kept[0].number, last)
+            feed = Feed(KEPT_WITHOUT_STORE)
+            feed.say(kept[:at])
+            for number, moment, fact in kept[:at]:
+                schedule.apply(number, moment, fact)
+        else:
+            last = (await self.store.look(run.run_id)).last
+            at = last if at is None else at
+            if not 1 <= at <= last:
+                raise EntryNotFound(run.run_id, at, 1, last)
+            await self._replayed(run.run_id, schedule, at)
+        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at)]
+        if updates:
+            facts.append(StateEdited(self.shape.returned(updates, "The fork's updates")))
+        engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
+        fork: Run[Any] = Run(new_id, self, engine)
+        self._runs[new_id] = fork
+        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, run.run_id, at)))
+        await fork.admitted()
+        return fork
+
+    def mirror(self, run: Run[Any], engine: Engine) -> None:
+        """Make the user's own state object show where the run stands."""
+        state = self._mirrored(run)
+        if state is not None:
+            self.shape.mirror(engine.schedule.union(), state)
+
+
+def blocking(work: Callable[[], Awaitable[T]]) -> T:
+    """Run a coroutine to its end from code that cannot await, in a loop and thread of its own."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    async def main() -> None:
+        results.append(await work())
+
+    def body() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001  carried over to the calling thread
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="ropewalk-blocking", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def node_paths(plan: Plan, prefix: str = "") -> list[str]:
+    """Return the path of every node, those of subgraphs included."""
+    paths: list[str] = []
+    for place in plan.places[1:-1]:
+        paths.append(prefix + place.node)
+        if place.plan is not None:
+            paths += node_paths(place.plan, f"{prefix}{place.node}/")
+    return list(dict.fromkeys(paths))
+

@@ -1,0 +1,171 @@
+"""One shape as SVG: its body, words and signs, what a run has done there, and the routers that leave it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.sax.saxutils import escape, quoteattr
+
+from ropewalk.core.drawing_figures import ICON, NAME_SIZE, NOTE_ICON, STACK, STUB, Figure, Pill, Rect, note_width
+from ropewalk.core.drawing_outline import Note
+from ropewalk.core.drawing_paths import curve, number
+from ropewalk.core.drawing_style import DIAMOND, SIGNS
+from ropewalk.core.drawing_text import clean, legal, text_width
+from ropewalk.core.layout_boxes import Point
+
+_SIGN = 14.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """What a run has done so far, by node path."""
+
+    statuses: Mapping[str, str] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    taken: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+
+
+def write_shape(figure: Figure, place: Point, progress: Progress) -> str:
+    """Return the element of ``figure`` with its box's upper left corner at ``place``."""
+    shape, status = figure.shape, (progress.statuses or {}).get(figure.shape.path)
+    count = progress.counts.get(shape.path, 0)
+    names = ["pole", shape.kind] if shape.kind in {"start", "end"} else ["node"]
+    names += [shape.kind] if shape.kind in {"choice", "group"} else []
+    names += [status] if status in SIGNS else []
+    marks = f' data-status={attribute(status)}' if status else ""
+    body = Rect(x=place[0], y=place[1] + figure.body.y, width=figure.body.width, height=figure.body.height)
+    return "".join(
+        [
+            f'<g class="{" ".join(names)}" data-node={attribute(shape.path)}{marks}>',
+            f"<title>{escape(_title(figure, status, count))}</title>",
+            *_body(figure, body),
+            *_words(figure, body, status, room=progress.statuses is not None),
+            _badge(body, count) if count else "",
+            "</g>",
+            *_stems(figure, place),
+            *(_pill(pill, place) for pill in figure.pills),
+        ]
+    )
+
+
+def attribute(value: str) -> str:
+    """Return ``value`` quoted for an attribute; only what XML can't hold is replaced."""
+    return quoteattr(legal(value))
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def _title(figure: Figure, status: str | None, count: int) -> str:
+    words = [clean(status)] if status else []
+    words += [f"ran {plural(count, 'time')}"] if count else []
+    words += [note.text for note in figure.shape.notes]
+    words += ["chooses where to go"] if figure.shape.kind == "choice" else []
+    return clean(figure.shape.path) + (": " + ", ".join(words) if words else "")
+
+
+def _body(figure: Figure, body: Rect) -> Iterator[str]:
+    kind = figure.shape.kind
+    radius = 12 if kind == "group" else 9
+    if figure.shape.stacked:
+        for step in (2 * STACK, STACK):
+            yield _rect("card", Rect(x=body.x + step, y=body.y + step, width=body.width, height=body.height), radius)
+    if kind == "choice":
+        yield f'<path class="body" d="{_hexagon(body)}"/>'
+        return
+    yield _rect("body", body, body.height / 2 if kind in {"start", "end"} else radius)
+    if kind == "end" and not figure.label:
+        yield _rect("dot", Rect(x=body.x + 4, y=body.y + 4, width=body.width - 8, height=body.height - 8), 3)
+
+
+def _rect(name: str, rect: Rect, radius: float) -> str:
+    return (
+        f'<rect class="{name}" x="{number(rect.x)}" y="{number(rect.y)}" width="{number(rect.width)}" '
+        f'height="{number(rect.height)}" rx="{number(radius)}"/>'
+    )
+
+
+def _hexagon(body: Rect) -> str:
+    left, right, top, bottom, middle = (number(v) for v in (body.x, body.right, body.y, body.bottom, body.middle))
+    near, far = number(body.x + 13), number(body.right - 13)
+    return f"M{left} {middle}L{near} {top}H{far}L{right} {middle}L{far} {bottom}H{near}Z"
+
+
+def _words(figure: Figure, body: Rect, status: str | None, *, room: bool) -> Iterator[str]:
+    if figure.shape.kind == "group":
+        yield from _group_title(figure, body, status, room=room)
+        return
+    if figure.label:
+        icon = ICON if room and figure.shape.kind not in {"start", "end"} else 0.0
+        y = body.middle + 4.2 if figure.shape.kind in {"start", "end"} else body.y + 23.5
+        name = text_width(figure.label, NAME_SIZE)
+        x = body.x + (body.width + icon) / 2
+        if icon:
+            yield _sign(status, x - name / 2 - icon, y - 11.5)
+        yield _text("name middle", x, y, figure.label)
+    for line, note in enumerate(figure.notes, 1):
+        yield _note(note, body.x + body.width / 2 - note_width(note) / 2, body.y + 23.5 + 16 * line)
+
+
+def _group_title(figure: Figure, body: Rect, status: str | None, *, room: bool) -> Iterator[str]:
+    x, y = body.x + 14, body.y + 21
+    if room:
+        yield _sign(status, x, y - 11.5)
+        x += ICON
+    yield _text("name", x, y, figure.label)
+    x += text_width(figure.label, NAME_SIZE) + 14
+    for note in figure.notes:
+        yield _note(note, x, y)
+        x += note_width(note) + 14
+
+
+def _sign(status: str | None, x: float, y: float) -> str:
+    if status not in SIGNS:
+        return ""
+    sign = f'<path class="sign" d="{SIGNS[status]}"/>'
+    if status == "running":
+        sign = f'<path class="sign turning" d="{SIGNS[status]}"/>'
+    return f'<g class="{status}" transform="translate({number(x)} {number(y)})">{sign}</g>'
+
+
+def _text(name: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{name}" x="{number(x)}" y="{number(y)}">{escape(text)}</text>'
+
+
+def _note(note: Note, x: float, y: float) -> str:
+    """Write a note that begins at ``x``; its words stand in the middle of their room, whatever the font makes of it."""
+    room = note_width(note)
+    if note.kind != "pause":
+        return _text("note middle", x + room / 2, y, note.text)
+    bars = f'<path class="pause" d="M{number(x)} {number(y - 8)}h3v8h-3zm5 0h3v8h-3z"/>'
+    return bars + _text("note pause", x + NOTE_ICON, y, note.text)
+
+
+def _badge(body: Rect, count: int) -> str:
+    text = f"×{count}"
+    width = text_width(text, 11.0) + 12
+    rect = Rect(x=body.right - width + 8, y=body.y - 9, width=width, height=17)
+    return f'<g class="count">{_rect("", rect, 8.5)}{_text("middle", rect.x + width / 2, rect.y + 12.5, text)}</g>'
+
+
+def _stems(figure: Figure, place: Point) -> Iterator[str]:
+    for start, end in figure.stems:
+        ends = [(x + place[0], y + place[1]) for x, y in (start, end)]
+        yield f'<path class="stem" d="{curve(ends)}"/>'
+
+
+def _pill(pill: Pill, place: Point) -> str:
+    rect = Rect(
+        x=pill.rect.x + place[0], y=pill.rect.y + place[1], width=pill.rect.width, height=pill.rect.height
+    )
+    sign = ""
+    if pill.text:
+        diamond = f'<path d="{DIAMOND}" transform="translate({number(rect.x + 14)} {number(rect.middle)})"/>'
+        words = _text("middle", rect.x + 20 + (rect.width - 26) / 2, rect.y + 14, pill.text)
+        sign = _rect("", rect, 10) + diamond + words
+    if not pill.exit.unknown:
+        return f'<g class="pill">{sign}</g>'
+    end, middle = number(rect.right + STUB - 20), number(rect.middle)
+    stub = f'<path class="stub" d="M{number(rect.right)} {middle}H{end}"/>'
+    mark = _rect("", Rect(x=rect.right + STUB - 20, y=rect.middle - 10, width=20, height=20), 10)
+    words = _text("middle", rect.right + STUB - 10, rect.middle + 4, "?")
+    return f'<g class="pill unknown"><title>routes unknown: any node</title>{sign}{stub}{mark}{words}</g>'

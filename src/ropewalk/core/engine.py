@@ -1,0 +1,467 @@
+"""Drives one run on this machine: decide (schedule), write it down (store), say it (feed), then do it (steps).
+
+One turn: what is ready starts; when something has finished, its facts go into the schedule, which decides what they make
+ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became ready starts.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from ropewalk.codec import ANY, RawJson
+from ropewalk.contracts import RunStore
+from ropewalk.core.facts import (
+    Answered,
+    Choice,
+    Fact,
+    Paused,
+    Reset,
+    RunStarted,
+    RunStopped,
+    StepFailed,
+    StepFinished,
+    StepRecorded,
+    encode,
+)
+from ropewalk.core.feed import Feed, Logged
+from ropewalk.core.places import Firing, Step
+from ropewalk.core.plan import Router
+from ropewalk.core.routes import items_of, routes_of
+from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
+from ropewalk.core.state import Shape
+from ropewalk.core.step import GONE, Asked, Failed, Finished, Gone, Outcome, attempt, stop_tasks, trace_of
+from ropewalk.errors import RopewalkError, RunFinished, RunInterrupted
+
+log = logging.getLogger("ropewalk")
+
+KEPT_WITHOUT_STORE = 10_000
+"""Entries that a run without a store keeps."""
+KEPT_WITH_STORE = 1_024
+_TURN_SECONDS = 0.005
+"""How long nodes that never wait may hold the loop before others get a turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a run is driven."""
+
+    timeout: float | None
+    """Seconds the run may be under way, pauses left out."""
+    max_concurrency: int | None
+    threads: Executor
+    clock: Callable[[], float] = time.time
+
+
+class Engine:
+    """One run under way in this process; holds all that changes."""
+
+    def __init__(
+        self, schedule: Schedule, *, store: RunStore | None, epoch: int, settings: Settings, feed: Feed | None = None
+    ) -> None:
+        self.schedule = schedule
+        self.shape: Shape = schedule.shape
+        self.run_id = schedule.run_id
+        self.epoch = epoch
+        self.feed = feed or Feed(KEPT_WITH_STORE if store else KEPT_WITHOUT_STORE, schedule.number)
+        self.cause: BaseException | None = None
+        """The exception behind the run's failure, when it happened in this process."""
+        self.lost: BaseException | None = None
+        """Why this process may not or could not go on: the run was taken, the store failed, the driver was stopped."""
+        self._store = store
+        self.settings = settings
+        self._lock = asyncio.Lock()
+        self._flying: dict[str, asyncio.Task[None] | None] = {}
+        """Steps in flight; None for the one the driver itself awaits."""
+        self._landed: list[tuple[Step, Outcome]] = []
+        self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._driver: asyncio.Task[None] | None = None
+        self._awaits_step = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._turn_started = 0.0
+        self.grown = 0
+        """Bytes appended since the last snapshot."""
+
+    # -- for the run's handle -----------------------------------------------------------------------------------------
+
+    @property
+    def driving(self) -> bool:
+        return self._driver is not None and not self._driver.done()
+
+    def drive(self) -> "asyncio.Task[None]":
+        """Start the driver, if it is not at work already."""
+        if self._driver is None or self._driver.done():
+            self._driver = asyncio.create_task(self._drive(), name=f"ropewalk {self.run_id}")
+        self._wake.set()
+        return self._driver
+
+    async def commit(self, facts: Sequence[Fact]) -> None:
+        """Fold, decide, append and say ``facts``; raises what the store raises, after which this engine is `lost`."""
+        async with self._lock:
+            if self.lost is not None:
+                raise self.lost
+            try:
+                batch = await self._decided(facts)
+                if not batch:
+                    return
+                if self._store is None:
+                    self.feed.say(batch)
+                    return
+                bodies = [encode(logged.fact, logged.at) for logged in batch]
+                after = batch[0].number - 1
+                status = self.schedule.status
+                await self._store.append(
+                    self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=batch[-1].at
+                )
+            except BaseException as error:
+                self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
+                raise
+            self.grown += sum(map(len, bodies))
+            self.feed.say(batch)
+
+    async def commit_whole(self, facts: Sequence[Fact]) -> None:
+        """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""
+        task = asyncio.create_task(self.commit(facts))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+        await asyncio.shield(task)
+
+    async def admit(self, admit: Callable[[list[bytes], str], Any], facts: Sequence[Fact]) -> None:
+        """Commit the first facts by ``admit``, which hands the bodies to the store's `create`."""
+        try:
+            batch = await self._decided(facts)
+            if self._store is not None:
+                bodies = [encode(logged.fact, logged.at) for logged in batch]
+                self.epoch = await admit(bodies, self.schedule.status)
+        except BaseException as error:
+            self.lose(error)
+            raise
+        self.feed.say(batch)
+
+    async def stop(self, fact: RunStopped) -> None:
+        """End the run with ``fact``: first in the log, then in the code that is in flight."""
+        if self.schedule.status in ("DONE", "CANCELLED"):
+            raise RunFinished(self.run_id, self.schedule.status, "ending it")
+        await self.commit_whole([fact])
+        await self.abandon()
+
+    async def stop_driving(self) -> None:
+        """Cancel the driver and what is in flight, without a word in the log."""
+        driver = self._driver
+        if driver is not None and not driver.done():
+            driver.cancel()
+            await asyncio.wait({driver})
+
+    async def abandon(self) -> None:
+        """Cancel what is in flight, let it clean up, and wait until nothing of it is left."""
+        for handle in self._delayed.values():
+            handle.cancel()
+        self._delayed.clear()
+        tasks = [(step_id, task) for step_id, task in self._flying.items() if task is not None]
+        me = asyncio.current_task()
+        if self._driver is not None and self._driver is not me and not self._driver.done():
+            if self._awaits_step:
+                tasks.append((next(iter(self._flying), "?"), self._driver))
+            else:
+                self._wake.set()
+        await stop_tasks([pair for pair in tasks if pair[1] is not me])
+
+    def lose(self, error: BaseException) -> None:
+        """Note that this engine may not go on; wakes whoever waits for the run."""
+        if self.lost is None:
+            self.lost = RunInterrupted(self.run_id) if isinstance(error, asyncio.CancelledError) else error
+        self._wake.set()
+        self.feed.wake()
+
+    # -- what contexts use --------------------------------------------------------------------------------------------
+
+    async def record(self, step: Step, name: str, nth: int, value: RawJson, kind: str) -> None:
+        if self.schedule.steps.get(step.id) is not step or self.schedule.status != "RUNNING":
+            raise asyncio.CancelledError
+        await self.commit_whole([StepRecorded(step.id, step.path, name, nth, value, kind)])
+
+    def emit(self, step: Step, kind: str, data: Any) -> None:
+        if step.id in self._flying:
+            self.feed.live(step.id, step.path, kind, data)
+
+    async def in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        call = functools.partial(contextvars.copy_context().run, fn, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self.settings.threads, call)
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    async def _decided(self, facts: Sequence[Fact]) -> list[Logged]:
+        """Fold ``facts`` and all that follows from them at once; return them as they go into the log."""
+        schedule = self.schedule
+        at = self.settings.clock()
+        batch: list[Logged] = []
+        for fact in facts:
+            number = schedule.number + 1
+            schedule.apply(number, at, fact)
+            if schedule.undecided and schedule.failure is None:
+                fact, failed = await self._choose(fact)  # noqa: PLW2901  the same fact, with what was chosen
+                batch.append(Logged(number, at, fact))
+                if failed is not None:
+                    self._fold(batch, at, failed)
+            else:
+                batch.append(Logged(number, at, fact))
+        while schedule.unannounced:
+            firing = schedule.unannounced[0]
+            pause = pause_id(self.run_id, firing.id, "breakpoint", str(firing.held))
+            payload = RawJson(b'{"when":"%b"}' % str(firing.held).encode())
+            self._fold(batch, at, Paused(pause, "breakpoint", firing.path, firing.id, payload))
+        if schedule.status == "RUNNING" and not self._flying and (end := self._verdict()) is not None:
+            self._fold(batch, at, end)
+        return batch
+
+    def _fold(self, batch: list[Logged], at: float, fact: Fact) -> None:
+        number = self.schedule.number + 1
+        self.schedule.apply(number, at, fact)
+        batch.append(Logged(number, at, fact))
+
+    def _verdict(self) -> RunStopped | None:
+        """Say how the stretch ends, now that nothing is in flight; None when something can still start."""
+        schedule = self.schedule
+        if self._landed:
+            return None
+        if schedule.final is not None:
+            return RunStopped("run_done")
+        if schedule.failure is not None:
+            return schedule.failure
+        if schedule.held:
+            return RunStopped("run_paused")
+        if schedule.ready or self._delayed:
+            return None
+        return RunStopped("run_paused")
+
+    async def _choose(self, fact: Fact) -> tuple[Any, StepFailed | None]:
+        """Ask the routers and map edges of everything that departs; return ``fact`` with the choices."""
+        schedule = self.schedule
+        choices: list[Choice] = []
+        while schedule.undecided:
+            departure, departing = next(iter(schedule.undecided.items()))
+            if isinstance(departing, Firing):
+                place, plan, path, version = departing.place, departing.scope.plan, departing.path, departing.out
+            else:
+                place, plan, path = departing.plan.places[0], departing.plan, f"{departing.path}START"
+                version = departing.parent.version if departing.parent else schedule.first
+            try:
+                for way, exit_ in enumerate((*place.routers, *place.spreads)):
+                    choose = exit_.choose if isinstance(exit_, Router) else exit_.over
+                    if choose is None:
+                        continue
+                    value = choose(self.shape.view(version.values) if self.shape.fields and version else None)
+                    if hasattr(value, "__await__"):
+                        value = await value
+                    if isinstance(exit_, Router):
+                        routes = routes_of(value, exit_, plan, path)
+                    else:
+                        routes = items_of(value, exit_, plan, path)
+                    choices.append(Choice(departure, way, routes))
+                    schedule.decide(choices[-1])
+            except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
+                self.cause = error
+                made = tuple(choice for choice in choices if choice.departure != departure)
+                return _with(fact, made), _failed(departure, path, 1, error, None)
+        return _with(fact, tuple(choices)), None
+
+    # -- driving ------------------------------------------------------------------------------------------------------
+
+    async def _drive(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._arm(loop)
+        self._turn_started = loop.time()
+        try:
+            while self.schedule.status == "RUNNING" and self.lost is None:
+                if not await self._one_turn(loop):
+                    break
+        except asyncio.CancelledError as error:
+            if self.schedule.status == "RUNNING" and self.lost is None:
+                self.lose(error)
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+        except BaseException as error:  # noqa: BLE001  the store failed or this is a bug: waiters must hear of it
+            self.lose(error)
+            if not isinstance(error, RopewalkError):
+                log.exception("run %s: the engine stopped", self.run_id)
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+            if self._flying or self._delayed:
+                await self.abandon()
+                self._flying.clear()
+            self._landed.clear()
+            self.feed.wake()
+
+    async def _one_turn(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Start what is ready and commit what finished; return whether there is anything left to do."""
+        schedule = self.schedule
+        if not schedule.is_blocked():
+            ready = schedule.ready
+            alone = len(ready) == 1 and not self._flying and not self._landed
+            if alone and not self._delayed and not schedule.open_pauses and ready[0].retry_at is None:
+                step = ready.pop()
+                await self._await_step(step)
+                if loop.time() - self._turn_started > _TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    self._turn_started = loop.time()
+                return True
+            if ready:
+                self._launch(loop)
+        if not self._landed:
+            if not self._flying and not self._delayed:
+                if schedule.status == "RUNNING":
+                    await self.commit([])
+                return False
+            self._wake.clear()
+            await self._wake.wait()
+            self._turn_started = loop.time()
+        landed, self._landed = self._landed, []
+        if landed and self.lost is None and schedule.status == "RUNNING":
+            await self._commit_outcomes(landed)
+        return True
+
+    async def _await_step(self, step: Step) -> None:
+        """Run the only step there is without a task of its own."""
+        self._flying[step.id] = None
+        self.feed.live(step.id, step.path, "step_started", {"step": step.id, "attempt": step.attempt})
+        self._awaits_step = True
+        try:
+            outcome = await attempt(step, self)
+        finally:
+            self._awaits_step = False
+            self._flying.pop(step.id, None)
+        if self.lost is None and self.schedule.status == "RUNNING":
+            await self._commit_outcomes([(step, outcome)])
+
+    def _launch(self, loop: asyncio.AbstractEventLoop) -> None:
+        schedule = self.schedule
+        room = len(schedule.ready)
+        if self.settings.max_concurrency is not None:
+            room = max(0, min(room, self.settings.max_concurrency - len(self._flying)))
+        starting = schedule.ready[:room]
+        del schedule.ready[:room]
+        for step in starting:
+            if step.retry_at is not None and (wait := step.retry_at - self.settings.clock()) > 0:
+                self._delayed[step.id] = loop.call_later(wait, self._due, step)
+                continue
+            step.retry_at = None
+            self._flying[step.id] = loop.create_task(self._fly(step))
+            self.feed.live(step.id, step.path, "step_started", {"step": step.id, "attempt": step.attempt})
+
+    def _due(self, step: Step) -> None:
+        self._delayed.pop(step.id, None)
+        step.retry_at = None
+        self.schedule.ready.append(step)
+        self._wake.set()
+
+    async def _fly(self, step: Step) -> None:
+        try:
+            outcome = await attempt(step, self)
+        except asyncio.CancelledError:
+            outcome = GONE
+        self._flying.pop(step.id, None)
+        self._landed.append((step, outcome))
+        self._wake.set()
+
+    async def _commit_outcomes(self, landed: list[tuple[Step, Outcome]]) -> None:
+        facts: list[Fact] = []
+        for step, outcome in landed:
+            match outcome:
+                case Finished():
+                    text = self.feed.text_of(step.id)
+                    facts.append(StepFinished(step.id, step.path, step.attempt, outcome.writes, outcome.routes, (), text))
+                case Failed():
+                    facts.append(self._failure(step, outcome))
+                case Asked():
+                    facts += self._questions(step, outcome)
+                case Gone():
+                    self.feed.forget(step.id)
+        if facts:
+            await self.commit(facts)
+
+    def _failure(self, step: Step, outcome: Failed) -> StepFailed:
+        delay = None if outcome.permanent else step.place.retry.delay(step.spent + 1, f"{self.run_id}/{step.id}")
+        if delay is None:
+            self.cause = self.cause or outcome.error
+        retry_at = None if delay is None else self.settings.clock() + delay
+        return _failed(step.id, step.path, step.attempt, outcome.error, retry_at)
+
+    def _questions(self, step: Step, outcome: Asked) -> list[Paused]:
+        """Return what the step asks for the first time; a question that was answered meanwhile lets it run again."""
+        self.feed.forget(step.id)
+        new: list[Paused] = []
+        answered = not outcome.questions
+        for name, nth, payload, kind in outcome.questions:
+            if (name, nth) in step.answers:
+                answered = True
+            elif (name, nth) not in step.asked:
+                pause = pause_id(self.run_id, step.id, name, nth)
+                new.append(Paused(pause, kind, step.path, step.id, payload, name, nth))
+        if answered:
+            self.schedule.ready.append(step)
+        elif not new:
+            step.status = "waiting"
+        return new
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.settings.timeout is not None:
+            left = max(0.0, self.settings.timeout - self.schedule.active_seconds)
+            self._deadline = loop.call_later(left, self._overdue)
+
+    def _overdue(self) -> None:
+        seconds = self.settings.timeout
+        message = f"the run was under way for longer than its execution_timeout of {seconds:g} s (pauses do not count)"
+        task = asyncio.create_task(self._end_overdue(RunStopped("run_failed", "run_timeout", message=message)))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _end_overdue(self, fact: RunStopped) -> None:
+        if self.schedule.status == "RUNNING" and self.lost is None:
+            with contextlib.suppress(RopewalkError):  # commit has noted it in `lost`, where waiters find it
+                await self.stop(fact)
+
+
+def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool) -> list[Fact]:
+    """Return the facts with which a new owner begins: a reset, and the end of a run whose steps keep killing their worker."""
+    facts: list[Fact] = [Reset(reason, epoch, explicit)]
+    if not explicit and reason == "taken_over":
+        for step in schedule.pending():
+            if step.deaths + 1 >= DEATHS_ALLOWED:
+                message = f"the worker died {step.deaths + 1} times while it was in flight; resume() tries again"
+                facts.append(RunStopped("run_failed", "poisoned", step.path, step.attempt, message))
+                break
+    return facts
+
+
+def answer_of(schedule: Schedule, pause: str, value: Any, by: str | None) -> Answered:
+    raw = value if isinstance(value, RawJson) else RawJson(ANY.dump_json(value))
+    return Answered(pause, schedule.open_pauses[pause].fact.node, raw, by)
+
+
+def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
+    if not choices:
+        return fact
+    if isinstance(fact, StepFinished | RunStarted | Answered | Reset):
+        return fact._replace(choices=choices)
+    raise AssertionError(f"{fact!r} lets nothing depart")
+
+
+def _failed(step: str, node: str, attempt_: int, error: Exception, retry_at: float | None) -> StepFailed:
+    code = error.code if isinstance(error, RopewalkError) else "node_failed"
+    message = str(error) or type(error).__name__
+    return StepFailed(step, node, attempt_, code, message, type(error).__name__, trace_of(error), retry_at)

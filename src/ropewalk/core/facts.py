@@ -1,0 +1,253 @@
+"""What can happen to a run: the closed set of facts that its log is made of, and their form as entries."""
+
+from typing import Any, NamedTuple
+
+from ropewalk.codec import RawJson, dump_entry, dump_json, load_entry, to_plain
+from ropewalk.core.state import Shape, Write
+from ropewalk.events import Entry
+
+
+class Route(NamedTuple):
+    """One thing a router chose, or one item of a map edge (then ``name`` is empty)."""
+
+    name: str
+    item: RawJson | None = None
+    """None: chosen without an item."""
+
+
+class Choice(NamedTuple):
+    """What one router or map edge of a departing place chose."""
+
+    departure: str
+    """Id of the firing that departs."""
+    way: int
+    """Position among the place's routers, then its map edges."""
+    routes: tuple[Route, ...]
+
+
+class RunStarted(NamedTuple):
+    graph: str
+    plan: str
+    writes: list[Write]
+    choices: tuple[Choice, ...] = ()
+    fork_of: str | None = None
+    fork_at: int = 0
+
+
+class StepFinished(NamedTuple):
+    step: str
+    node: str
+    attempt: int
+    writes: list[Write]
+    routes: tuple[Route, ...] | None = None
+    """What a node that is itself a router returned."""
+    choices: tuple[Choice, ...] = ()
+    text: str | None = None
+    """All tokens that the step emitted, joined."""
+
+
+class StepRecorded(NamedTuple):
+    step: str
+    node: str
+    name: str
+    nth: int
+    value: RawJson
+    kind: str = "step_recorded"
+
+
+class StepFailed(NamedTuple):
+    step: str
+    node: str
+    attempt: int
+    code: str
+    message: str
+    error: str
+    """Name of the exception's class."""
+    trace: str | None = None
+    retry_at: float | None = None
+    """When the next attempt is due; None: no further one."""
+
+
+class Paused(NamedTuple):
+    pause: str
+    kind: str
+    node: str
+    step: str
+    """Id of the step that asks, or of the firing that a breakpoint holds."""
+    payload: RawJson
+    name: str = ""
+    nth: int = 0
+
+
+class Answered(NamedTuple):
+    pause: str
+    node: str
+    value: RawJson
+    by: str | None = None
+    choices: tuple[Choice, ...] = ()
+
+
+class StateEdited(NamedTuple):
+    writes: list[Write]
+    by: str | None = None
+
+
+class Reset(NamedTuple):
+    """All that was in flight starts over."""
+
+    reason: str
+    """taken_over: its owner died or was relieved; resumed: a failed run goes on; interrupted: its driver was stopped."""
+    epoch: int
+    explicit: bool
+    choices: tuple[Choice, ...] = ()
+
+
+class RunStopped(NamedTuple):
+    """The last fact of a stretch. ``kind`` is run_paused, run_done, run_failed or run_cancelled."""
+
+    kind: str
+    code: str | None = None
+    node: str | None = None
+    attempt: int = 0
+    message: str | None = None
+
+
+Fact = RunStarted | StepFinished | StepRecorded | StepFailed | Paused | Answered | StateEdited | Reset | RunStopped
+
+_TYPES = {
+    RunStarted: "run_started",
+    StepFinished: "step_finished",
+    StepFailed: "step_failed",
+    Paused: "paused",
+    Answered: "answered",
+    StateEdited: "state_edited",
+    Reset: "reset",
+}
+
+
+def type_of(fact: Fact) -> str:
+    """Return the entry's type, which is also the event's."""
+    if isinstance(fact, StepRecorded | RunStopped):
+        return fact.kind
+    return _TYPES[type(fact)]
+
+
+def node_of(fact: Fact) -> str | None:
+    return None if isinstance(fact, RunStarted | StateEdited | Reset) else fact.node
+
+
+def encode(fact: Fact, at: float) -> bytes:
+    """Return the body under which a store keeps the fact."""
+    return dump_entry(type_of(fact), node_of(fact), _data(fact), at)
+
+
+def to_entry(number: int, fact: Fact, at: float) -> Entry:
+    """Return the entry that a reader sees."""
+    return Entry(number=number, type=type_of(fact), node=node_of(fact), data=to_plain(_data(fact)), at=at)
+
+
+def read_entry(number: int, body: bytes) -> Entry:
+    """Return the stored entry as a reader sees it. Raises ValueError for a body that is none."""
+    kind, node, data, at = load_entry(body)
+    return Entry(number=number, type=kind, node=node, data=data, at=at)
+
+
+def decode(entry: Entry, shape: Shape) -> Fact:
+    """Return the fact of an entry. Raises KeyError naming a field or key that is missing, ValueError for what does not fit."""
+    data, node = entry.data, entry.node or ""
+    match entry.type:
+        case "run_started":
+            writes = shape.load(data["state"])
+            fork = data.get("fork_of")
+            return RunStarted(data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
+        case "step_finished":
+            routes = tuple(map(_route, data["routes"])) if "routes" in data else None
+            writes = shape.load(data.get("writes", ()))
+            return StepFinished(data["step"], node, data["attempt"], writes, routes, _choices(data), data.get("text"))
+        case "step_failed":
+            retry_at, trace = data.get("retry_at"), data.get("trace")
+            head = (data["step"], node, data["attempt"], data["code"], data["message"], data["error"])
+            return StepFailed(*head, trace, retry_at)
+        case "paused":
+            payload = _raw(data["payload"])
+            return Paused(
+                data["pause"], data["kind"], node, data["step"], payload, data.get("name", ""), data.get("nth", 0)
+            )
+        case "answered":
+            return Answered(data["pause"], node, _raw(data["value"]), data.get("by"), _choices(data))
+        case "state_edited":
+            return StateEdited(shape.load(data["writes"]), data.get("by"))
+        case "reset":
+            return Reset(data["reason"], data["epoch"], data["explicit"], _choices(data))
+        case "run_paused" | "run_done" | "run_failed" | "run_cancelled":
+            head = (entry.type, data.get("code"), entry.node, data.get("attempt", 0))
+            return RunStopped(*head, data.get("message"))
+        case _:
+            if "step" in data and "name" in data:
+                return StepRecorded(data["step"], node, data["name"], data["nth"], _raw(data["value"]), entry.type)
+            raise ValueError(f"unknown type of entry {entry.type!r}")
+
+
+def _data(fact: Fact) -> dict[str, Any]:
+    match fact:
+        case StepFinished():
+            data: dict[str, Any] = {"step": fact.step, "attempt": fact.attempt}
+            if fact.writes:
+                data["writes"] = _writes(fact.writes)
+            if fact.routes is not None:
+                data["routes"] = [_route_data(route) for route in fact.routes]
+            if fact.text is not None:
+                data["text"] = fact.text
+            return _with_choices(data, fact.choices)
+        case RunStarted():
+            data = {"graph": fact.graph, "plan": fact.plan, "state": _writes(fact.writes)}
+            if fact.fork_of is not None:
+                data |= {"fork_of": fact.fork_of, "fork_at": fact.fork_at}
+            return _with_choices(data, fact.choices)
+        case StepRecorded():
+            return {"step": fact.step, "name": fact.name, "nth": fact.nth, "value": fact.value}
+        case StepFailed():
+            data = {"step": fact.step, "attempt": fact.attempt, "code": fact.code, "message": fact.message}
+            data |= {"error": fact.error, "trace": fact.trace, "retry_at": fact.retry_at}
+            return data
+        case Paused():
+            data = {"pause": fact.pause, "kind": fact.kind, "step": fact.step, "payload": fact.payload}
+            return data | ({"name": fact.name, "nth": fact.nth} if fact.nth else {})
+        case Answered():
+            return _with_choices({"pause": fact.pause, "value": fact.value, "by": fact.by}, fact.choices)
+        case StateEdited():
+            return {"writes": _writes(fact.writes), "by": fact.by}
+        case Reset():
+            data = {"reason": fact.reason, "epoch": fact.epoch, "explicit": fact.explicit}
+            return _with_choices(data, fact.choices)
+        case RunStopped():
+            data = {"code": fact.code, "attempt": fact.attempt, "message": fact.message}
+            return {key: value for key, value in data.items() if value}
+
+
+def _writes(writes: list[Write]) -> list[list[Any]]:
+    return [[field, op, value if raw is None else raw] for field, op, value, raw in writes]
+
+
+def _with_choices(data: dict[str, Any], choices: tuple[Choice, ...]) -> dict[str, Any]:
+    if choices:
+        data["choices"] = [[departure, way, [_route_data(route) for route in routes]] for departure, way, routes in choices]
+    return data
+
+
+def _route_data(route: Route) -> list[Any]:
+    return [route.name] if route.item is None else [route.name, route.item]
+
+
+def _route(data: list[Any]) -> Route:
+    return Route(data[0]) if len(data) == 1 else Route(data[0], _raw(data[1]))
+
+
+def _choices(data: dict[str, Any]) -> tuple[Choice, ...]:
+    return tuple(
+        Choice(departure, way, tuple(map(_route, routes))) for departure, way, routes in data.get("choices", ())
+    )
+
+
+def _raw(value: Any) -> RawJson:
+    return RawJson(dump_json(value))

@@ -1,0 +1,152 @@
+"""Lets any number of readers follow a run, each at its own pace: nothing waits for them and none misses or repeats anything.
+
+Entries come from the log (the newest are kept here). Live events are kept with the step that said them until its entry, which
+holds their text, is in the log; so a reader who comes back in the middle of a step finds what it has not seen.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, NamedTuple
+
+from ropewalk.core.facts import Fact, StepFailed, StepFinished, to_entry
+from ropewalk.events import Entry, Event
+
+LIVE_KEPT = 8192
+"""Live events kept per step in flight."""
+
+
+class Logged(NamedTuple):
+    """A fact with its place in the log."""
+
+    number: int
+    at: float
+    fact: Fact
+
+    def to_entry(self) -> Entry:
+        return to_entry(self.number, self.fact, self.at)
+
+
+class _Live(NamedTuple):
+    entry: int
+    n: int
+    type: str
+    data: Any
+
+
+class _Voice:
+    """What one step in flight has said."""
+
+    __slots__ = ("dropped", "dropped_texts", "kept", "node", "texts")
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.kept: deque[_Live] = deque()
+        self.texts: list[str] = []
+        self.dropped = (0, 0)
+        """Id of the newest live event that had to make room."""
+        self.dropped_texts = 0
+
+
+class Feed:
+    """The newest part of a run's log and what its steps in flight say."""
+
+    def __init__(self, keep: int, last: int = 0) -> None:
+        self._entries: deque[Logged] = deque(maxlen=keep)
+        self._voices: dict[str, _Voice] = {}
+        self._entry = last
+        self._n = 0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def say(self, batch: list[Logged]) -> None:
+        """Take in entries that are in the log now."""
+        self._entries.extend(batch)
+        self._entry = batch[-1].number
+        self._n = 0
+        if self._voices:
+            for logged in batch:
+                if isinstance(logged.fact, StepFinished | StepFailed):
+                    self._voices.pop(logged.fact.step, None)
+        if self._waiting:
+            self.wake()
+
+    def live(self, step_id: str, node: str, kind: str, data: Any) -> None:
+        """Take in a live event."""
+        voice = self._voices.get(step_id)
+        if voice is None:
+            voice = self._voices[step_id] = _Voice(node)
+        self._n += 1
+        if len(voice.kept) >= LIVE_KEPT:
+            oldest = voice.kept.popleft()
+            voice.dropped = (oldest.entry, oldest.n)
+            voice.dropped_texts += oldest.type == "text"
+        voice.kept.append(_Live(self._entry, self._n, kind, data))
+        if kind == "text":
+            voice.texts.append(data["text"])
+        if self._waiting:
+            self.wake()
+
+    def text_of(self, step_id: str) -> str | None:
+        """Return all tokens a step in flight has emitted, joined; None when there were none."""
+        voice = self._voices.get(step_id)
+        return "".join(voice.texts) if voice and voice.texts else None
+
+    def forget(self, step_id: str) -> None:
+        """Drop what a step said whose attempt does not count."""
+        self._voices.pop(step_id, None)
+
+    def last_entry(self) -> Logged | None:
+        return self._entries[-1] if self._entries else None
+
+    def kept(self) -> list[Logged]:
+        return list(self._entries)
+
+    def holds(self, after: int) -> bool:
+        """Tell whether every entry above ``after`` is still here."""
+        return after >= self._entry or bool(self._entries) and self._entries[0].number <= after + 1
+
+    def collect(self, cursor: tuple[int, int]) -> list[Event]:
+        """Return everything behind ``cursor``, in order; the caller has checked `holds`."""
+        found: list[tuple[int, int, Event]] = []
+        for logged in reversed(self._entries):
+            if logged.number <= cursor[0]:
+                break
+            entry = logged.to_entry()
+            event = Event(id=str(entry.number), type=entry.type, node=entry.node, data=entry.data)
+            found.append((entry.number, 0, event))
+        for voice in self._voices.values():
+            found += _said(voice, cursor)
+        found.sort(key=lambda item: item[:2])
+        return [event for _, _, event in found]
+
+    async def changed(self, seconds: float | None = None) -> None:
+        """Return when there is something new, or when ``seconds`` have passed."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await asyncio.wait_for(waiter, seconds)
+        except TimeoutError:
+            pass
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _said(voice: _Voice, cursor: tuple[int, int]) -> list[tuple[int, int, Event]]:
+    found: list[tuple[int, int, Event]] = []
+    for live in reversed(voice.kept):
+        if (live.entry, live.n) <= cursor:
+            break
+        event = Event(id=f"{live.entry}.{live.n}", type=live.type, node=voice.node, data=live.data)
+        found.append((live.entry, live.n, event))
+    if voice.dropped > cursor:
+        entry, n = voice.dropped
+        text = "".join(voice.texts[: voice.dropped_texts])
+        event = Event(id=f"{entry}.{n}", type="reset", node=voice.node, data={"text": text})
+        found.append((entry, n, event))
+    return found

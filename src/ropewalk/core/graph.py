@@ -1,0 +1,433 @@
+"""Where a user draws a graph and runs it."""
+
+import asyncio
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, Literal, TypeVar, cast, overload
+
+from pydantic import BaseModel
+
+from ropewalk.contracts import RunStore
+from ropewalk.core.compiler import compile_drawing
+from ropewalk.core.desk import Desk
+from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
+from ropewalk.core.engine import Settings
+from ropewalk.core.picture import Picture
+from ropewalk.core.plan import END, START, Plan
+from ropewalk.core.retry import NO_RETRY, Retry
+from ropewalk.core.run import Run, RunStatus
+from ropewalk.core.state import Shape, default_state
+from ropewalk.errors import GraphFrozen, RunNotFound, StateMissing
+from ropewalk.ids import checked_run_id, new_run_id
+
+S = TypeVar("S", bound=BaseModel)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_THREADS = 64
+
+
+class Graph(Generic[S]):
+    """A typed graph of functions.
+
+    Draw it (`node`, `add_edge`, ...), `compile` it, run it: `execute` and `resume` for one run at a time, kept by the graph itself;
+    `start` and `open` for as many as you like.
+    """
+
+    def __init__(
+        self,
+        state_or_class: S | type[S] | None = None,
+        *,
+        state: S | type[S] | None = None,
+        store: RunStore | None = None,
+        name: str | None = None,
+        chain_id: str | None = None,
+        execution_timeout: float | None = 300,
+        max_node_iterations: int = 100,
+        max_concurrency: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        given = state_or_class if state_or_class is not None else state
+        if given is not None and not isinstance(given, BaseModel):
+            if not (isinstance(given, type) and issubclass(given, BaseModel)):
+                raise TypeError(
+                    f"Graph takes a GraphState (an instance or the class), not {given!r}. "
+                    "Declare one: class MyState(GraphState): ..."
+                )
+        self._own_state: S | None = given if isinstance(given, BaseModel) else None
+        state_class = cast("type[S] | None", type(given) if isinstance(given, BaseModel) else given)
+        self.name = name or (state_class.__name__ if state_class else "graph")
+        self.store = store
+        self.execution_timeout = execution_timeout
+        self.max_node_iterations = max_node_iterations
+        self.max_concurrency = max_concurrency
+        self.verbose = verbose
+        self.drawing = Drawing(self.name, state_class)
+        self._first_id = checked_run_id(chain_id) if chain_id is not None else None
+        self._desk: Desk | None = None
+        self._run: Run[S] | None = None
+
+    # -- drawing ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def node(self, name: F, /) -> F: ...
+    @overload
+    def node(
+        self,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        interrupt: Literal["before", "after"] | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Callable[[F], F]: ...
+    def node(
+        self,
+        name: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        interrupt: Literal["before", "after"] | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Make a node of the function below; returns the function as it was.
+
+        ``interrupt`` is a breakpoint; ``timeout`` is seconds for one attempt; there is no retry unless ``retry`` asks for it.
+        """
+        if callable(name):
+            self.add_node(name)
+            return name
+
+        def draw(fn: F) -> F:
+            self.add_node(fn, name, metadata, interrupt, retry=retry, timeout=timeout)
+            return fn
+
+        return draw
+
+    def add_node(
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        interrupt: Literal["before", "after"] | None = None,
+        *,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> "Graph[S]":
+        """Add ``fn`` as a node: the same as the decorator `node`."""
+        called = name or getattr(fn, "__name__", None) or type(fn).__name__
+        drawn = NodeDrawn(
+            name=called, fn=fn, metadata=metadata or {}, interrupt=interrupt, retry=retry or NO_RETRY, timeout=timeout
+        )
+        return self._add(drawn)
+
+    def subgraph(
+        self,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        interrupt: Literal["before", "after"] | None = None,
+    ) -> "Callable[[Callable[[], Graph[Any]]], Callable[[], Graph[Any]]]":
+        """Make a node of the graph that the function below returns; it shares this graph's state and log."""
+
+        def draw(fn: "Callable[[], Graph[Any]]") -> "Callable[[], Graph[Any]]":
+            graph: Any = fn()
+            called = name or fn.__name__
+            if not isinstance(graph, Graph):
+                raise TypeError(f"Subgraph {called!r} returned {graph!r}. Return the Graph that it draws.")
+            drawn = NodeDrawn(
+                name=called, graph=cast("Graph[Any]", graph), metadata=metadata or {}, interrupt=interrupt
+            )
+            self._add(drawn)
+            return fn
+
+        return draw
+
+    def add_edge(self, start_node: str, end_node: str, edge_id: str | None = None) -> "Graph[S]":
+        """Let ``end_node`` follow ``start_node``; a node with several edges goes on along all of them at once."""
+        self._unfrozen("an edge")
+        self.drawing.edges.append(EdgeDrawn(start=start_node, end=end_node, name=edge_id))
+        return self
+
+    def add_router_edge(
+        self, node: str, router: Callable[..., Any] | str, routes: Iterable[str] | None = None
+    ) -> "Graph[S]":
+        """Let ``router`` choose what follows ``node``.
+
+        It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node. It returns a
+        node's name, `END`, `Send(name, item)`, or a list of these. ``routes`` declares what it may choose; else its ``Literal``
+        return type or its source tells; where neither can, the choice is checked when it is made.
+        """
+        self._unfrozen("a router edge")
+        called = router if isinstance(router, str) or router not in self._functions() else self._functions()[router]
+        declared = tuple(routes) if routes is not None else None
+        self.drawing.edges.append(RouterDrawn(start=node, router=called, routes=declared))
+        return self
+
+    def add_repeating_edge(
+        self,
+        start_node: str,
+        repeat_node: str,
+        end_node: str,
+        repeat: int = 1,
+        parallel: bool = False,
+        repeat_names: Iterable[str] | None = None,
+    ) -> "Graph[S]":
+        """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after the other."""
+        self._unfrozen("a repeating edge")
+        labels = tuple(repeat_names or ())
+        fan = FanDrawn(
+            start=start_node, node=repeat_node, end=end_node, repeat=repeat, parallel=parallel, labels=labels
+        )
+        self.drawing.edges.append(fan)
+        return self
+
+    def add_map_edge(
+        self, source: str, node: str, target: str, *, over: Callable[..., Iterable[Any]]
+    ) -> "Graph[S]":
+        """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in item order.
+
+        The node takes the item as its parameter ``item``.
+        """
+        self._unfrozen("a map edge")
+        self.drawing.edges.append(FanDrawn(start=source, node=node, end=target, over=over))
+        return self
+
+    def compile(self) -> "Graph[S]":
+        """Check the drawing and freeze it. Raises `GraphInvalid`, which lists every mistake with a hint."""
+        self._ready()
+        return self
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._desk is not None
+
+    @property
+    def plan(self) -> Plan:
+        """The compiled graph."""
+        return self._ready().plan
+
+    # -- many runs ----------------------------------------------------------------------------------------------------
+
+    def start(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> Run[S]:
+        """Start a run and return at once; call it inside a running loop.
+
+        ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is durable is told
+        by `Run.admitted` and every other await on it; there, an existing ``run_id`` raises `RunExists`.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("start() needs a running event loop. In plain code use graph.run_sync(state).") from None
+        desk = self._ready()
+        return desk.start(self._initial(state), run_id, self._settings(timeout))
+
+    def open(self, run_id: str) -> Run[S]:
+        """Return a run of this graph, wherever it was started. Raises `RunNotFound`."""
+        return self._ready().open(run_id)
+
+    def run_sync(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> S:
+        """Run the graph to its end from plain code and return the final state; raises what ``await run`` raises."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("run_sync() would block the running event loop. Await graph.start(state) instead.")
+
+        async def main() -> S:
+            return await self.start(state, run_id=run_id, timeout=timeout)
+
+        return asyncio.run(main())
+
+    # -- one run at a time, kept by the graph (the seeds' way) --------------------------------------------------------
+
+    async def execute(
+        self,
+        initial_state: S | float | None = None,
+        timeout: float | None = None,
+        chain_id: str | None = None,
+    ) -> str:
+        """Run the graph until it ends or pauses; return the run's id. `chain_status` and `state` tell the rest.
+
+        The initial values are those the graph's state object holds now, and it mirrors the run afterwards. Cancelling this call
+        stops the run where it is; `resume` goes on. Raises `RunFailed`, `RunCancelled`, `RunExists`.
+        """
+        if isinstance(initial_state, int | float):  # the seeds' first positional parameter is the timeout
+            initial_state, timeout = None, float(initial_state)
+        if initial_state is not None:
+            self._own_state = initial_state
+        run_id, self._first_id = chain_id or self._first_id or new_run_id(), None
+        if self._own_state is None:
+            self._own_state = cast("S | None", self._initial(None))
+        run = self.start(self._own_state, run_id=run_id, timeout=timeout)
+        self._run = run
+        return await self._driven(run, run.wait())
+
+    async def resume(self, timeout: float | None = None, max_node_iterations: int | None = None) -> str:
+        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops again."""
+        run = self._current()
+        if timeout is not None:
+            self._ready().settings = self._settings(timeout)
+        if max_node_iterations is not None:
+            self._ready().allow_iterations(run, max_node_iterations)
+        return await self._driven(run, run.resume())
+
+    async def _driven(self, run: Run[S], going: Any) -> str:
+        try:
+            status: RunStatus = await going
+        except asyncio.CancelledError:
+            await run.let_go()
+            raise
+        if status in (RunStatus.FAILED, RunStatus.CANCELLED):
+            error = run.error
+            if error is not None:
+                raise error
+        return run.run_id
+
+    @property
+    def chain_id(self) -> str | None:
+        """The id of the current run, or the one that the first `execute` will have."""
+        return self._run.run_id if self._run else self._first_id
+
+    @property
+    def chain_status(self) -> RunStatus:
+        return self._run.status if self._run else RunStatus.IDLE
+
+    @property
+    def run(self) -> Run[S] | None:
+        """The current run of `execute` and `load_from_checkpoint`."""
+        return self._run
+
+    @property
+    def state(self) -> S | None:
+        """The graph's own state object, showing the current run as it stands."""
+        if self._own_state is None:
+            self._own_state = cast("S | None", default_state(self.drawing.state_class) if self.drawing.state_class else None)
+        if self._run is not None and self._own_state is not None:
+            self._run.mirror_into(self._own_state)
+        return self._own_state
+
+    @state.setter
+    def state(self, state: S) -> None:
+        self._own_state = state
+        self._run = None
+
+    def load_from_checkpoint(self, chain_id: str, checkpoint_id: str | None = None) -> None:
+        """Make an earlier run the current one; ``checkpoint_id`` is an entry's number: `resume` then forks there.
+
+        Raises `RunNotFound`, `EntryNotFound`.
+        """
+        run = self.open(chain_id)
+        self._run = run if checkpoint_id is None else self._ready().at_entry(run, int(checkpoint_id))
+        if self._own_state is None and self.drawing.state_class is not None:
+            self._own_state = cast("S", self.drawing.state_class.model_construct())
+        if self._own_state is not None:
+            self._run.mirror_into(self._own_state)
+
+    def update_state_and_checkpoint(self, updates: Mapping[str, Any]) -> None:
+        """Write to the current run's state through its buffers; the next await on the run commits it.
+
+        Without a run under way the graph's own state object is changed. Raises `UnknownField`, `WrongType`.
+        """
+        self._edit(updates, replace=False)
+
+    def set_state_and_checkpoint(self, new_state: S | Mapping[str, Any]) -> None:
+        """Replace fields of the current run's state, past their buffers; the next await on the run commits it."""
+        if isinstance(new_state, BaseModel):
+            if self.drawing.state_class is None or not isinstance(new_state, self.drawing.state_class):
+                raise TypeError(f"The new state must be an instance of {self.drawing.state_class}, not {type(new_state)}.")
+            new_state = {name: getattr(new_state, name) for name in type(new_state).model_fields}
+        self._edit(new_state, replace=True)
+
+    def _edit(self, updates: Mapping[str, Any], *, replace: bool) -> None:
+        run = self._run
+        if run is not None and run.status not in (RunStatus.DONE, RunStatus.CANCELLED):
+            run.queue_edit(updates, replace=replace)
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                asyncio.run(run.commit_queued())
+            _ = self.state
+            return
+        shape = self._ready().shape
+        state = self._required_state()
+        writes = shape.replaced(updates, "The update") if replace else shape.returned(updates, "The update")
+        shape.mirror(shape.fold(shape.values(state), writes), state)
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def visualize(self, transparent: bool = True) -> Picture:
+        """Return the picture of the graph: SVG, Mermaid and DOT; notebooks show it. Compiles the graph if need be."""
+        return Picture(self._ready().plan)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self.visualize().mimebundle()
+
+    def __repr__(self) -> str:
+        nodes, edges = len(self.drawing.nodes), len(self.drawing.edges)
+        return f"<Graph {self.name!r}: {nodes} nodes, {edges} edges{', compiled' if self._desk else ''}>"
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _add(self, drawn: NodeDrawn) -> "Graph[S]":
+        self._unfrozen(f"node {drawn.name!r}")
+        if drawn.name in self.drawing.nodes:
+            self.drawing.doubled.append(drawn.name)
+        self.drawing.nodes[drawn.name] = drawn
+        return self
+
+    def _functions(self) -> dict[Any, str]:
+        return {node.fn: name for name, node in self.drawing.nodes.items() if node.fn is not None}
+
+    def _unfrozen(self, what: str) -> None:
+        if self._desk is not None:
+            raise GraphFrozen(self.name, what)
+
+    def _ready(self) -> Desk:
+        if self._desk is None:
+            shape = Shape(self.drawing.state_class)
+            plan = compile_drawing(self.drawing)
+            threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"ropewalk-{self.name}")
+            weakref.finalize(self, threads.shutdown, wait=False)
+            self._threads = threads
+            self._desk = Desk(
+                plan,
+                shape,
+                self.store,
+                self._settings(None),
+                max_iterations=self.max_node_iterations,
+                mirrored=lambda run: self._own_state if run is self._run else None,
+            )
+        return self._desk
+
+    def _settings(self, timeout: float | None) -> Settings:
+        limit = timeout if timeout is not None else self.execution_timeout
+        return Settings(timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads)
+
+    def _initial(self, state: BaseModel | None) -> BaseModel | None:
+        state_class = self.drawing.state_class
+        if state_class is None:
+            if state is not None:
+                raise TypeError("This graph has no state, so it takes none. Give it one: Graph(MyState).")
+            return None
+        if state is None:
+            state = self._own_state or default_state(state_class)
+        if state is None:
+            raise StateMissing(self.name, self._ready().shape.missing())
+        if not isinstance(state, state_class):
+            raise TypeError(f"The initial state must be a {state_class.__name__}, not {state!r}.")
+        return state
+
+    def _required_state(self) -> BaseModel:
+        state = self.state
+        if state is None:
+            raise StateMissing(self.name, self._ready().shape.missing())
+        return state
+
+    def _current(self) -> Run[S]:
+        if self._run is None:
+            raise RunNotFound("(none yet)")
+        return self._run
+
+
+__all__ = ["END", "START", "Graph"]

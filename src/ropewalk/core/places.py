@@ -1,0 +1,183 @@
+"""What the scheduler holds while a run is under way: scopes, firings, steps, pauses."""
+
+from typing import Any
+
+from ropewalk.codec import RawJson
+from ropewalk.core.facts import Route
+from ropewalk.core.plan import Place, Plan
+from ropewalk.core.versions import Version
+
+
+class Arrival:
+    """A token that waits at a place."""
+
+    __slots__ = ("edge", "items", "source", "version")
+
+    def __init__(self, edge: int, source: int, version: Version, items: tuple[RawJson | None, ...] | None) -> None:
+        self.edge = edge
+        self.source = source
+        """Which firing of its source it came from: orders arrivals over one edge."""
+        self.version = version
+        self.items = items
+        """None: one step without an item."""
+
+
+class Scope:
+    """A plan under way: the run itself, or one firing of a subgraph."""
+
+    __slots__ = (
+        "active",
+        "active_bits",
+        "counts",
+        "ended",
+        "index",
+        "item",
+        "parent",
+        "path",
+        "plan",
+        "prefix",
+        "waiting",
+        "waiting_bits",
+    )
+
+    def __init__(self, plan: Plan, parent: "Firing | None", index: int, prefix: str, path: str) -> None:
+        self.plan = plan
+        self.parent = parent
+        self.index = index
+        """Which instance of the parent firing it is."""
+        self.prefix = prefix
+        """What ids of steps inside begin with."""
+        self.path = path
+        """What names of nodes inside begin with."""
+        self.item: RawJson | None = None
+        self.waiting: dict[int, list[Arrival]] = {}
+        self.waiting_bits = 0
+        self.active: dict[int, Firing] = {}
+        self.active_bits = 0
+        self.ended: list[Arrival] = []
+        self.counts: dict[int, int] = {}
+
+
+class Firing:
+    """One start of a place: one step, a group of steps, or scopes of a subgraph."""
+
+    __slots__ = (
+        "held",
+        "id",
+        "items",
+        "number",
+        "out",
+        "pause",
+        "place",
+        "remaining",
+        "results",
+        "routes",
+        "scope",
+        "scopes",
+        "version",
+    )
+
+    def __init__(self, place: Place, scope: Scope, number: int, version: Version) -> None:
+        self.id = f"{scope.prefix}{place.name}#{number}"
+        self.place = place
+        self.scope = scope
+        self.number = number
+        self.version = version
+        """What its instances start with; a sequence's moves on."""
+        self.items: tuple[RawJson | None, ...] | None = None
+        """None: not a group."""
+        self.results: list[Version | None] = []
+        self.remaining = 0
+        self.routes: dict[int, tuple[Route, ...]] = {}
+        """What instances returned, for a node that is itself a router."""
+        self.out: Version | None = None
+        """The merged version, once all instances have finished."""
+        self.held: str | None = None
+        """before or after: the breakpoint that holds it."""
+        self.pause: str | None = None
+        """The open pause of that breakpoint, once it is in the log."""
+        self.scopes: dict[int, Scope] = {}
+
+    @property
+    def path(self) -> str:
+        return self.scope.path + self.place.node
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether several instances start with the same version."""
+        return self.items is not None and self.place.fan != "sequence"
+
+
+class Step:
+    """One instance of a firing of a node; attempts at it belong to it."""
+
+    __slots__ = (
+        "answers",
+        "asked",
+        "deaths",
+        "failures",
+        "firing",
+        "id",
+        "index",
+        "item",
+        "place",
+        "records",
+        "retry_at",
+        "spent",
+        "status",
+        "takeovers",
+    )
+
+    def __init__(self, firing: Firing, step_id: str, index: int | None, item: RawJson | None) -> None:
+        self.firing = firing
+        self.id = step_id
+        self.place = firing.place
+        self.index = index
+        self.item = item
+        self.status = "ready"
+        """ready (or running: the scheduler does not know), waiting (for an answer), failed."""
+        self.failures = 0
+        self.spent = 0
+        """Failures that count against the retry policy: those since the last explicit resume."""
+        self.takeovers = 0
+        self.deaths = 0
+        """Takeovers since the last explicit resume or the last thing it recorded."""
+        self.retry_at: float | None = None
+        self.records: dict[tuple[str, int], RawJson] = {}
+        self.answers: dict[tuple[str, int], RawJson] = {}
+        self.asked: dict[tuple[str, int], str] = {}
+        """Questions it asked: (name, nth) -> id of the pause."""
+
+    @property
+    def attempt(self) -> int:
+        return 1 + self.failures + self.takeovers
+
+    @property
+    def version(self) -> Version:
+        return self.firing.version
+
+    @property
+    def path(self) -> str:
+        return self.firing.scope.path + self.place.node
+
+    def inherited_item(self) -> RawJson | None:
+        """Return its own item, or that of the nearest group around it."""
+        if self.item is not None:
+            return self.item
+        scope = self.firing.scope
+        while scope.item is None and scope.parent is not None:
+            scope = scope.parent.scope
+        return scope.item
+
+
+class PauseState:
+    """One question or breakpoint, open or answered."""
+
+    __slots__ = ("answered_at", "answered_by", "fact", "firing", "step")
+
+    def __init__(self, fact: Any, firing: Firing | None, step: Step | None) -> None:
+        self.fact = fact
+        self.firing = firing
+        self.step = step
+        self.answered_at: float | None = None
+        self.answered_by: str | None = None

@@ -1,0 +1,376 @@
+"""A run as its user holds it: look, wait, follow, answer, resume, cancel, fork."""
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator, Generator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ropewalk.codec import ANY
+from ropewalk.core.engine import Engine, answer_of, reset_of
+from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
+from ropewalk.errors import (
+    AlreadyAnswered,
+    PauseNotFound,
+    RunCancelled,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunPaused,
+)
+from ropewalk.events import Entry, Event, parse_event_id
+
+if TYPE_CHECKING:
+    from ropewalk.core.desk import Desk
+
+S = TypeVar("S")
+
+_POLL_SECONDS = 0.1
+_PAGE = 500
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    PAUSE = "PAUSED"
+    """The seeds' name of PAUSED."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """What a paused run waits for."""
+
+    id: str
+    kind: str
+    """question, approval or breakpoint."""
+    node: str
+    payload: Any
+
+
+class Run(Generic[S]):
+    """One execution of a graph. Made by `Graph.start` and `Graph.open`.
+
+    ``await run`` gives the final state, or raises `RunPaused`, `RunFailed`, `RunCancelled`, and `RunTaken` when another process
+    took the run over.
+    """
+
+    def __init__(self, run_id: str, desk: "Desk", engine: Engine | None = None) -> None:
+        self.run_id = run_id
+        self._desk = desk
+        self._engine = engine
+        self._owned = engine is not None
+        """This process is, or was, the run's owner: its fold is the truth."""
+        self._admission: asyncio.Task[None] | None = None
+        self._queued: list[StateEdited] = []
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands, as far as this process has read its log."""
+        return RunStatus(self._read_now().schedule.status)
+
+    @property
+    def state(self) -> S:
+        """The fold of everything committed, as an instance of the state class."""
+        schedule = self._read_now().schedule
+        values = schedule.union()
+        for edit in self._queued:
+            values = schedule.shape.fold(values, edit.writes)
+        return schedule.shape.to_state(values)
+
+    @property
+    def pauses(self) -> list[Pause]:
+        """Every open question and breakpoint, oldest first."""
+        return _pauses(self._read_now())
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended the run, when it failed or was cancelled."""
+        engine = self._read_now()
+        stopped = engine.schedule.stopped
+        if isinstance(engine.lost, Exception):
+            return engine.lost
+        if stopped is None or engine.schedule.status not in ("FAILED", "CANCELLED"):
+            return None
+        if stopped.kind == "run_cancelled":
+            return RunCancelled(self.run_id, stopped.message)
+        error = RunFailed(
+            self.run_id,
+            reason=stopped.code or "failed",
+            message=stopped.message or "",
+            node=stopped.node,
+            attempt=stopped.attempt,
+        )
+        error.__cause__ = engine.cause
+        return error
+
+    async def history(self) -> list[Entry]:
+        """Return the log, oldest entry first. Without a store only the newest ten thousand are kept."""
+        await self._settled()
+        store = self._desk.store
+        if store is None:
+            return [logged.to_entry() for logged in self._read_now().feed.kept()]
+        return [read_entry(number, body) for number, body in await store.read(self.run_id)]
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, S]:
+        return self._result().__await__()
+
+    async def admitted(self) -> None:
+        """Return when the run and its input are durable. Raises `RunExists`, `StoreUnavailable`, and what is wrong with the input."""
+        if self._admission is not None:
+            await asyncio.shield(self._admission)
+
+    async def wait(self) -> RunStatus:
+        """Return the status when the run stops for any reason: it ended, it is paused, or it failed."""
+        await self._settled()
+        engine = await self.read()
+        while True:
+            if engine.driving:
+                await _finished(engine)
+            elif engine.lost is not None:
+                raise engine.lost
+            elif self._owned or engine.schedule.status not in ("RUNNING", "IDLE"):
+                break
+            else:  # another process drives it: look again
+                await asyncio.sleep(_POLL_SECONDS)
+                self._engine = engine = await self._desk.load(self.run_id)
+        self._desk.mirror(self, engine)
+        return RunStatus(engine.schedule.status)
+
+    async def _result(self) -> S:
+        status = await self.wait()
+        if status is RunStatus.PAUSED:
+            raise RunPaused(self.run_id, self.pauses)
+        error = self.error
+        if error is not None:
+            raise error
+        if status is not RunStatus.DONE:
+            raise RunInterrupted(self.run_id)
+        return self.state
+
+    async def events(self, after: str | int | None = None) -> AsyncIterator[Event]:
+        """Yield everything behind ``after`` (an event's id; None: from the beginning), then what happens, as it happens.
+
+        Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused`` while the run is
+        paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
+        """
+        cursor = parse_event_id(after)
+        await self.admitted()
+        engine = await self.read()
+        while True:
+            if self._engine is not None and self._engine is not engine:
+                engine = self._engine
+            if not engine.feed.holds(cursor[0]):
+                behind = False
+                for event in await self._stored_events(cursor[0]):
+                    behind, cursor = True, (int(event.id), 0)
+                    yield event
+                if behind:
+                    continue
+            for event in engine.feed.collect(cursor):
+                cursor = parse_event_id(event.id)
+                yield event
+            if cursor[0] >= engine.schedule.number and not engine.driving:
+                if engine.lost is not None:
+                    raise engine.lost
+                if engine.schedule.status not in ("RUNNING", "IDLE"):
+                    return
+            await self._news(engine)
+
+    async def _news(self, engine: Engine) -> None:
+        if self._owned:
+            await engine.feed.changed(1.0)
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+        if not self._owned:
+            self._engine = await self._desk.load(self.run_id)
+
+    async def _stored_events(self, after: int) -> list[Event]:
+        store = self._desk.store
+        if store is None:
+            return []
+        entries = [read_entry(number, body) for number, body in await store.read(self.run_id, after=after, limit=_PAGE)]
+        return [Event(id=str(entry.number), type=entry.type, node=entry.node, data=entry.data) for entry in entries]
+
+    # -- acting -------------------------------------------------------------------------------------------------------
+
+    async def answer(self, pause_id: str, value: Any = None, *, by: str | None = None) -> None:
+        """Answer one pause and drive the run on; returns when the answer is durable.
+
+        Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
+        """
+        await self._settled()
+        engine = await self._own(explicit=False, check=lambda engine: _check_open(self.run_id, engine, pause_id))
+        await self._commit_queued(engine)
+        await engine.commit_whole([answer_of(engine.schedule, pause_id, value, by)])
+        self._go(engine)
+
+    async def resume(self) -> RunStatus:
+        """Release every breakpoint, retry what failed, take over what its owner left behind; drive on until the run stops again.
+
+        Returns the status then. Does nothing to a run that is done. Raises `RunFinished` for a cancelled one.
+        """
+        await self._settled()
+        engine = self._engine
+        if engine is None or not engine.driving:
+            engine = await self._own(explicit=True)
+            await self._commit_queued(engine)
+            schedule = engine.schedule
+            if schedule.status == "CANCELLED":
+                raise RunFinished(self.run_id, "CANCELLED", "resuming it")
+            if schedule.status == "FAILED":
+                await engine.commit_whole(reset_of(schedule, engine.epoch, reason="resumed", explicit=True))
+            breakpoints = [pause for pause in _pauses(engine) if pause.kind == "breakpoint"]
+            if breakpoints:
+                await engine.commit_whole([answer_of(schedule, pause.id, None, None) for pause in breakpoints])
+            self._go(engine)
+        return await self.wait()
+
+    async def edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
+        """Write to the state from outside: steps that start later see it.
+
+        Values go through the fields' buffers, or past them with ``replace``. Raises `UnknownField`, `WrongType`, `RunFinished`.
+        """
+        await self._settled()
+        engine = await self._own(explicit=False)
+        self.queue_edit(updates, replace=replace, by=by)
+        await self._commit_queued(engine)
+
+    async def cancel(self, reason: str | None = None) -> None:
+        """End the run: durable first, then every step in flight is cancelled and cleans up. Raises `RunFinished`."""
+        await self._settled()
+        engine = await self._own(explicit=False, reset=False)
+        await engine.stop(RunStopped("run_cancelled", code="run_cancelled", message=reason))
+
+    async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
+        """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
+
+        It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises for ``updates``.
+        """
+        await self._settled()
+        return await self._desk.fork(self, at, updates)
+
+    def queue_edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
+        """Check an edit now and commit it with the next thing that is awaited on this run."""
+        engine = self._read_now()
+        if engine.schedule.status in ("DONE", "CANCELLED"):
+            raise RunFinished(self.run_id, engine.schedule.status, "editing its state")
+        shape = engine.schedule.shape
+        writes = shape.replaced(updates, "The edit") if replace else shape.returned(updates, "The edit")
+        self._queued.append(StateEdited(writes, by))
+
+    async def commit_queued(self) -> None:
+        """Commit what `queue_edit` has queued."""
+        await self._settled()
+        await self._commit_queued(await self._own(explicit=False))
+
+    async def let_go(self) -> None:
+        """Stop driving the run and leave it as it is in the log; `resume` goes on."""
+        if self._engine is not None:
+            await self._engine.stop_driving()
+
+    def allow_iterations(self, times: int) -> None:
+        self._read_now().schedule.max_iterations = times
+
+    def mirror_into(self, state: Any) -> None:
+        """Make ``state`` show the run as it stands, queued edits included."""
+        schedule = self._read_now().schedule
+        values = schedule.union()
+        for edit in self._queued:
+            values = schedule.shape.fold(values, edit.writes)
+        schedule.shape.mirror(values, state)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def begin(self, admission: "asyncio.Task[None]") -> None:
+        self._admission = admission
+
+    async def _settled(self) -> None:
+        await self.admitted()
+
+    def _go(self, engine: Engine) -> None:
+        if engine.schedule.status == "RUNNING":
+            self._desk.hold(self, engine.drive())
+
+    def _read_now(self) -> Engine:
+        if self._engine is None:
+            self._engine = self._desk.load_now(self.run_id)
+        return self._engine
+
+    async def read(self) -> Engine:
+        """Return the run's fold, from the store if this process has none yet."""
+        if self._engine is None:
+            self._engine = await self._desk.load(self.run_id)
+        return self._engine
+
+    async def _own(self, *, explicit: bool, reset: bool = True, check: Any = None) -> Engine:
+        """Return an engine that may write: the one at work, or a fresh one whose epoch is the newest."""
+        engine = self._engine
+        if engine is not None and self._owned and self._usable(engine):
+            if check is not None:
+                check(engine)
+            if engine.schedule.status == "RUNNING" and not engine.driving and reset:
+                await engine.commit_whole(reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit))
+            return engine
+        if check is not None:
+            check(await self._desk.load(self.run_id))
+        previous = engine
+        engine = await self._desk.claim(self.run_id)
+        if previous is not None:
+            engine.feed = previous.feed
+        self._engine, self._owned = engine, True
+        if engine.schedule.status == "RUNNING" and reset:
+            await engine.commit_whole(reset_of(engine.schedule, engine.epoch, reason="taken_over", explicit=explicit))
+        return engine
+
+    def _usable(self, engine: Engine) -> bool:
+        if engine.lost is not None and self._desk.store is None:
+            if not isinstance(engine.lost, RunInterrupted):
+                raise engine.lost
+            engine.lost = None  # nobody else can have taken a run without a store, and its fold is whole
+        return engine.lost is None
+
+    async def _commit_queued(self, engine: Engine) -> None:
+        if self._queued:
+            queued, self._queued = self._queued, []
+            facts: list[Fact] = list(queued)
+            await engine.commit_whole(facts)
+
+
+def _pauses(engine: Engine) -> list[Pause]:
+    return [
+        Pause(id=pause.fact.pause, kind=pause.fact.kind, node=pause.fact.node, payload=ANY.validate_json(pause.fact.payload))
+        for pause in engine.schedule.open_pauses.values()
+    ]
+
+
+def _check_open(run_id: str, engine: Engine, pause_id: str) -> None:
+    schedule = engine.schedule
+    if pause_id in schedule.open_pauses:
+        if schedule.status in ("CANCELLED", "DONE"):
+            raise RunFinished(run_id, schedule.status, "answering it")
+        return
+    pause = schedule.pauses.get(pause_id)
+    if pause is None:
+        raise PauseNotFound(run_id, pause_id, schedule.open_pauses)
+    when = datetime.datetime.fromtimestamp(pause.answered_at or 0, datetime.UTC).isoformat(timespec="seconds")
+    raise AlreadyAnswered(run_id, pause_id, by=pause.answered_by, at=when)
+
+
+async def _finished(engine: Engine) -> None:
+    while engine.driving:
+        await engine.feed.changed(1.0)
+

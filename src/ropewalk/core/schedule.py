@@ -1,0 +1,536 @@
+"""What is ready: a pure function of the plan and the log (the rule is in docs/how-a-run-moves.md).
+
+The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint was hit come
+out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be replayed and
+any drawing tried with thousands of random orders.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ropewalk.codec import RawJson
+from ropewalk.core.facts import (
+    Answered,
+    Choice,
+    Fact,
+    Paused,
+    Reset,
+    Route,
+    RunStarted,
+    RunStopped,
+    StateEdited,
+    StepFailed,
+    StepFinished,
+    StepRecorded,
+)
+from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step
+from ropewalk.core.plan import Place, Plan
+from ropewalk.core.state import EMPTY, Shape, Values
+from ropewalk.core.versions import Version, Versions
+from ropewalk.errors import TooManyIterations
+
+DEATHS_ALLOWED = 5
+"""How often a step may take its worker down before the run is set aside."""
+
+
+class Schedule:
+    """The fold of a run's log over its plan."""
+
+    def __init__(self, plan: Plan, shape: Shape, run_id: str, *, max_iterations: int) -> None:
+        self.plan = plan
+        self.shape = shape
+        self.run_id = run_id
+        self.max_iterations = max_iterations
+        self.versions = Versions(shape)
+        self.root = Scope(plan, None, 0, "", "")
+        self.number = 0
+        """Number of the newest entry."""
+        self.status = "IDLE"
+        self.steps: dict[str, Step] = {}
+        """Every step that has not finished, by id."""
+        self.ready: list[Step] = []
+        """Steps that have become ready since somebody last emptied the list."""
+        self.undecided: dict[str, Firing | Scope] = {}
+        """Departures that wait for what a router or a map edge chooses, by the id that `Choice.departure` names."""
+        self.unannounced: list[Firing] = []
+        """Firings that a breakpoint holds and whose pause is not in the log yet."""
+        self.pauses: dict[str, PauseState] = {}
+        self.open_pauses: dict[str, PauseState] = {}
+        self.held = 0
+        """Firings that a breakpoint holds: nothing new starts while there are any."""
+        self.failure: RunStopped | None = None
+        """Why nothing new starts; the run is FAILED once what is in flight has ended."""
+        self.stopped: RunStopped | None = None
+        """How the last stretch ended."""
+        self.final: Version | None = None
+        self.active_seconds = 0.0
+        """Time since it was started or resumed after a failure, pauses left out."""
+        self._last_at = 0.0
+        self._chosen: dict[str, dict[int, tuple[Route, ...]]] = {}
+        self._work: list[tuple[Scope, int]] = []
+
+    # -- facts in -----------------------------------------------------------------------------------------------------
+
+    def apply(self, number: int, at: float, fact: Fact) -> None:
+        """Take in the entry ``number``. Raises KeyError naming a step or node that this plan does not have there."""
+        if self.status == "RUNNING" and not isinstance(fact, Reset):
+            self.active_seconds += max(0.0, at - self._last_at)
+        self._last_at = at
+        self.number = number
+        _HANDLERS[type(fact)](self, fact)
+
+    def decide(self, choice: Choice) -> None:
+        """Take in what a router or map edge of a departing place chose; once all of it is known the place departs."""
+        departing = self.undecided[choice.departure]
+        chosen = self._chosen.setdefault(choice.departure, {})
+        chosen[choice.way] = choice.routes
+        place = departing.place if isinstance(departing, Firing) else departing.plan.places[0]
+        if len(chosen) < len(ways(place)):
+            return
+        del self.undecided[choice.departure], self._chosen[choice.departure]
+        if isinstance(departing, Firing):
+            assert departing.out is not None
+            self._depart(departing, departing.out, chosen)
+        else:
+            version = departing.parent.version if departing.parent else self.first
+            self._leave(departing, place, 1, version, chosen)
+        self._run()
+
+    # -- what it tells ------------------------------------------------------------------------------------------------
+
+    def union(self) -> Values:
+        """Return the fold of everything committed: all live versions merged in declared order."""
+        if self.final is not None:
+            versions = [self.final]
+        else:
+            versions = list(dict.fromkeys(_live_versions(self.root))) or [self.first]
+        versions += self.versions.unseen_edits(versions)
+        return self.versions.values_of(versions) if versions else EMPTY
+
+    def pending(self) -> list[Step]:
+        """Return every step that may run now, oldest first."""
+        return [step for step in self.steps.values() if step.status == "ready"]
+
+    def is_blocked(self) -> bool:
+        """Tell whether a breakpoint or a failure keeps everything new from starting."""
+        return self.held > 0 or self.failure is not None
+
+    # -- one handler a fact -------------------------------------------------------------------------------------------
+
+    def _started(self, fact: RunStarted) -> None:
+        self.status = "RUNNING"
+        if fact.fork_of is not None:
+            self._forked()
+            return
+        self.first = self.versions.first(fact.writes)
+        self._enter(self.root, self.first)
+        self._run()
+        self._decide_all(fact.choices)
+
+    def _finished(self, fact: StepFinished) -> None:
+        step = self.steps.pop(fact.step)
+        firing = step.firing
+        if fact.routes is not None:
+            firing.routes[step.index or 0] = fact.routes
+        version = self.versions.after(firing.version, fact.writes, only=not firing.is_shared)
+        self._instance_finished(firing, step.index or 0, version)
+        if self._work:
+            self._run()
+        if fact.choices:
+            self._decide_all(fact.choices)
+
+    def _recorded(self, fact: StepRecorded) -> None:
+        step = self.steps[fact.step]
+        step.records[fact.name, fact.nth] = fact.value
+        step.deaths = 0
+
+    def _failed(self, fact: StepFailed) -> None:
+        step = self.steps.get(fact.step)
+        if step is not None:
+            step.failures += 1
+            step.spent += 1
+            step.retry_at = fact.retry_at
+            step.status = "failed" if fact.retry_at is None else "ready"
+            if fact.retry_at is not None:
+                self.ready.append(step)
+        if fact.retry_at is None and self.failure is None:
+            self.failure = RunStopped("run_failed", fact.code, fact.node, fact.attempt, fact.message)
+
+    def _paused(self, fact: Paused) -> None:
+        if fact.kind == "breakpoint":
+            firing = next(firing for firing in self.unannounced if firing.id == fact.step)
+            self.unannounced.remove(firing)
+            firing.pause = fact.pause
+            pause = PauseState(fact, firing, None)
+        else:
+            step = self.steps[fact.step]
+            step.status = "waiting"
+            step.asked[fact.name, fact.nth] = fact.pause
+            pause = PauseState(fact, None, step)
+        self.pauses[fact.pause] = self.open_pauses[fact.pause] = pause
+
+    def _answered(self, fact: Answered) -> None:
+        self._go_on()
+        pause = self.open_pauses.pop(fact.pause)
+        pause.answered_at = self._last_at
+        pause.answered_by = fact.by
+        if pause.step is not None:
+            pause.step.answers[pause.fact.name, pause.fact.nth] = fact.value
+            if pause.step.status == "waiting":
+                pause.step.status = "ready"
+                self.ready.append(pause.step)
+        elif pause.firing is not None:
+            self._release(pause.firing)
+        self._decide_all(fact.choices)
+
+    def _edited(self, fact: StateEdited) -> None:
+        self.versions.edit(fact.writes)
+
+    def _reset(self, fact: Reset) -> None:
+        for step in self.steps.values():
+            if fact.reason != "resumed" and step.status == "ready":
+                step.takeovers += 1
+                step.deaths += fact.reason == "taken_over"
+            if fact.explicit:
+                step.deaths = step.spent = 0
+                step.retry_at = None
+                if step.status == "failed":
+                    step.status = "ready"
+        if fact.explicit:
+            self.active_seconds = 0.0
+            self.failure = None
+        self._go_on()
+        self._resettle(self.root)
+        self._decide_all(fact.choices)
+        self.ready = self.pending()
+
+    def _stopped(self, fact: RunStopped) -> None:
+        self.stopped = fact
+        self.status = _STATUSES[fact.kind]
+        if fact.kind == "run_failed":
+            self.failure = fact
+        for pause in self.open_pauses.values():
+            if pause.step is not None and pause.step.status == "ready":
+                pause.step.status = "waiting"
+
+    def _forked(self) -> None:
+        """Begin another life at this entry: what was asked is asked again, what failed or was cancelled goes on."""
+        self.failure = self.stopped = None
+        self.active_seconds = 0.0
+        for pause in self.open_pauses.values():
+            if pause.firing is not None:
+                pause.firing.pause = None
+                self.unannounced.append(pause.firing)
+        self.open_pauses.clear()
+        self.pauses.clear()
+        for step in self.steps.values():
+            step.status = "ready"
+            step.retry_at = None
+            step.failures = step.spent = step.takeovers = step.deaths = 0
+            step.asked = {key: pause for key, pause in step.asked.items() if key in step.answers}
+        self._resettle(self.root)
+        self.ready = self.pending()
+
+    def _go_on(self) -> None:
+        self.status = "RUNNING"
+        self.stopped = None
+
+    def _decide_all(self, choices: tuple[Choice, ...]) -> None:
+        for choice in choices:
+            self.decide(choice)
+
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def _enter(self, scope: Scope, version: Version) -> None:
+        """Give START's tokens to a fresh scope."""
+        start = scope.plan.places[0]
+        if ways(start):
+            self.undecided[f"{scope.prefix}{start.name}"] = scope
+        else:
+            self._leave(scope, start, 1, version, {})
+
+    def _leave(
+        self, scope: Scope, place: Place, number: int, version: Version, chosen: dict[int, tuple[Route, ...]]
+    ) -> None:
+        """Give a token to every target of ``place``; none at all ends the branch."""
+        gone = False
+        for arrow in place.arrows:
+            self._arrive(scope, arrow.target, Arrival(arrow.edge, number, version, None))
+            gone = True
+        for way, (edge, targets) in enumerate(ways(place)):
+            for target, items in _grouped(targets, chosen.get(way, ())).items():
+                self._arrive(scope, target, Arrival(edge, number, version, items))
+                gone = True
+        if not gone:
+            self._arrive(scope, len(scope.plan.places) - 1, Arrival(_LAST_EDGE, number, version, None))
+        self._work.append((scope, place.index))
+
+    def _arrive(self, scope: Scope, place: int, arrival: Arrival) -> None:
+        arrival.version.refs += 1
+        if place == len(scope.plan.places) - 1:
+            scope.ended.append(arrival)
+            return
+        waiting = scope.waiting.get(place)
+        if waiting is None:
+            scope.waiting[place] = [arrival]
+            scope.waiting_bits |= 1 << place
+        else:
+            waiting.append(arrival)
+
+    def _run(self) -> None:
+        """Start what nothing live can reach any more, until nothing moves."""
+        work = self._work
+        while work:
+            scope, left = work.pop()
+            waiting = scope.waiting
+            if len(waiting) == 1 and not scope.active:
+                self._fire(scope, next(iter(waiting)))
+            elif waiting:
+                candidates = scope.waiting_bits & scope.plan.after[left]
+                while candidates:
+                    lowest = candidates & -candidates
+                    candidates ^= lowest
+                    place = lowest.bit_length() - 1
+                    if _can_start(scope, place):
+                        self._fire(scope, place)
+            if not scope.active and not scope.waiting and scope.ended and not any(item[0] is scope for item in work):
+                self._scope_finished(scope)
+
+    def _resettle(self, scope: Scope) -> None:
+        for place in sorted(scope.waiting):
+            if place in scope.waiting and _can_start(scope, place):
+                self._fire(scope, place)
+        for firing in list(scope.active.values()):
+            for inner in list(firing.scopes.values()):
+                self._resettle(inner)
+        self._run()
+
+    def _fire(self, scope: Scope, index: int) -> None:
+        number = scope.counts.get(index, 0) + 1
+        place = scope.plan.places[index]
+        if number > self.max_iterations:
+            if self.failure is None:
+                error = TooManyIterations(scope.path + place.node, self.max_iterations)
+                self.failure = RunStopped("run_failed", error.code, error.node, 0, str(error))
+            return
+        scope.counts[index] = number
+        arrivals = scope.waiting.pop(index)
+        scope.waiting_bits ^= 1 << index
+        if len(arrivals) == 1:
+            version = arrivals[0].version
+            if version.edits != len(self.versions.edits):
+                version = self.versions.merged([version])
+        else:
+            arrivals.sort(key=_order)
+            version = self.versions.merged([arrival.version for arrival in arrivals])
+        if (version.parents or version.writes) and not scope.active and not scope.waiting and _is_alone(scope):
+            self.versions.cut(version)
+        firing = Firing(place, scope, number, version)
+        scope.active[index] = firing
+        scope.active_bits |= 1 << index
+        if place.fan == "parallel" or place.fan == "sequence":
+            firing.items = tuple(RawJson(b"%d" % index) for index in range(place.repeat))
+        elif any(arrival.items is not None for arrival in arrivals):
+            firing.items = tuple(item for arrival in arrivals for item in (arrival.items or (None,) * (arrival.items is None)))
+        if place.interrupt == "before":
+            self._hold(firing, "before")
+        else:
+            self._open(firing)
+
+    def _open(self, firing: Firing) -> None:
+        count = 1 if firing.items is None else len(firing.items)
+        firing.results = [None] * count
+        firing.remaining = count
+        if count == 0:
+            self._close(firing, firing.version)
+            return
+        for index in range(1 if firing.place.fan == "sequence" else count):
+            self._open_instance(firing, index)
+
+    def _open_instance(self, firing: Firing, index: int) -> None:
+        grouped = firing.items is not None
+        item = firing.items[index] if firing.items is not None else None
+        instance = f"{firing.id}[{index}]" if grouped else firing.id
+        if firing.place.plan is None:
+            step = Step(firing, instance, index if grouped else None, item)
+            self.steps[instance] = step
+            self.ready.append(step)
+            return
+        scope = Scope(firing.place.plan, firing, index, f"{instance}/", f"{firing.path}/")
+        scope.item = item
+        firing.scopes[index] = scope
+        self._enter(scope, firing.version)
+
+    def _instance_finished(self, firing: Firing, index: int, version: Version) -> None:
+        firing.results[index] = version
+        firing.scopes.pop(index, None)
+        firing.remaining -= 1
+        if firing.place.fan == "sequence":
+            firing.version = version
+            if firing.remaining:
+                firing.results[index] = None
+                self._open_instance(firing, index + 1)
+                return
+            self._close(firing, version)
+        elif not firing.remaining:
+            if not firing.is_shared:
+                self._close(firing, version)
+            else:
+                firing.version.refs -= 1
+                self._close(firing, self.versions.merged([result for result in firing.results if result is not None]))
+
+    def _close(self, firing: Firing, version: Version) -> None:
+        firing.out = version
+        if firing.place.interrupt == "after":
+            self._hold(firing, "after")
+        else:
+            self._part(firing)
+
+    def _part(self, firing: Firing) -> None:
+        """Let a finished firing go on, at once or when its routers have chosen."""
+        assert firing.out is not None
+        place = firing.place
+        if not place.routers and not place.spreads:
+            self._depart(firing, firing.out, {})
+            return
+        chosen: dict[int, tuple[Route, ...]] = {}
+        for way, router in enumerate(place.routers):
+            if router.choose is None:
+                returned = (firing.routes[index] for index in sorted(firing.routes))
+                chosen[way] = tuple(dict.fromkeys(route for routes in returned for route in routes))
+        if len(chosen) == len(ways(place)):
+            self._depart(firing, firing.out, chosen)
+            return
+        self._chosen[firing.id] = chosen
+        self.undecided[firing.id] = firing
+
+    def _depart(self, firing: Firing, version: Version, chosen: dict[int, tuple[Route, ...]]) -> None:
+        scope = firing.scope
+        del scope.active[firing.place.index]
+        scope.active_bits ^= 1 << firing.place.index
+        self._leave(scope, firing.place, firing.number, version, chosen)
+        version.refs -= 1
+
+    def _scope_finished(self, scope: Scope) -> None:
+        scope.ended.sort(key=_order)
+        version = self.versions.merged([arrival.version for arrival in scope.ended])
+        scope.ended = []
+        if scope.parent is None:
+            self.final = version
+        else:
+            firing = scope.parent
+            if not firing.is_shared:
+                firing.version.refs -= 1
+            self._instance_finished(firing, scope.index, version)
+
+    # -- breakpoints --------------------------------------------------------------------------------------------------
+
+    def _hold(self, firing: Firing, when: str) -> None:
+        firing.held = when
+        self.held += 1
+        self.unannounced.append(firing)
+
+    def _release(self, firing: Firing) -> None:
+        when, firing.held, firing.pause = firing.held, None, None
+        self.held -= 1
+        if when == "before":
+            if firing.version.edits != len(self.versions.edits):
+                firing.version = self.versions.merged([firing.version])
+            self._open(firing)
+        else:
+            assert firing.out is not None
+            if firing.out.edits != len(self.versions.edits):
+                firing.out = self.versions.merged([firing.out])
+            self._part(firing)
+        self._run()
+
+
+def ways(place: Place) -> list[tuple[int, "dict[str, int] | int"]]:
+    """Return (edge, targets) of a place's routers, then of its map edges: what a `Choice.way` counts."""
+    if not place.routers and not place.spreads:
+        return _NO_WAYS
+    pairs: list[tuple[int, dict[str, int] | int]] = [(router.edge, dict(router.routes)) for router in place.routers]
+    pairs += [(spread.edge, spread.target) for spread in place.spreads]
+    return pairs
+
+
+def pause_id(run_id: str, step: str, name: str, nth: int | str) -> str:
+    """Return the id of a pause: the same for the same question of the same run, different in a fork."""
+    return "p_" + hashlib.sha256(f"{run_id}\0{step}\0{name}\0{nth}".encode()).hexdigest()[:16]
+
+
+_NO_WAYS: list[tuple[int, "dict[str, int] | int"]] = []
+_LAST_EDGE = 1 << 60
+_STATUSES = {"run_paused": "PAUSED", "run_done": "DONE", "run_failed": "FAILED", "run_cancelled": "CANCELLED"}
+_HANDLERS: dict[type, Callable[[Schedule, Any], None]] = {
+    RunStarted: Schedule._started,  # pyright: ignore[reportPrivateUsage] a table of this class's own methods
+    StepFinished: Schedule._finished,  # pyright: ignore[reportPrivateUsage]
+    StepRecorded: Schedule._recorded,  # pyright: ignore[reportPrivateUsage]
+    StepFailed: Schedule._failed,  # pyright: ignore[reportPrivateUsage]
+    Paused: Schedule._paused,  # pyright: ignore[reportPrivateUsage]
+    Answered: Schedule._answered,  # pyright: ignore[reportPrivateUsage]
+    StateEdited: Schedule._edited,  # pyright: ignore[reportPrivateUsage]
+    Reset: Schedule._reset,  # pyright: ignore[reportPrivateUsage]
+    RunStopped: Schedule._stopped,  # pyright: ignore[reportPrivateUsage]
+}
+
+
+def _order(arrival: Arrival) -> tuple[int, int]:
+    return arrival.edge, arrival.source
+
+
+def _can_start(scope: Scope, place: int) -> bool:
+    before = scope.plan.before[place]
+    if scope.active_bits & before:
+        return False
+    others = scope.waiting_bits & before & ~(1 << place)
+    if not others:
+        return True
+    mutual = others & scope.plan.after[place]
+    return mutual == others and not mutual & ((1 << place) - 1)
+
+
+def _is_alone(scope: Scope) -> bool:
+    """Tell whether the token about to leave this scope's waiting list is the only one of the whole run."""
+    while not scope.ended:
+        parent = scope.parent
+        if parent is None:
+            return True
+        scope = parent.scope
+        if len(scope.active) != 1 or scope.waiting or len(parent.results) != 1:
+            return False
+    return False
+
+
+def _grouped(
+    targets: "dict[str, int] | int", routes: tuple[Route, ...]
+) -> dict[int, tuple[RawJson | None, ...] | None]:
+    """Return what goes to each target: the items sent to it, or None where it was chosen without one."""
+    if isinstance(targets, int):
+        return {targets: tuple(route.item for route in routes)}
+    sent: dict[int, list[RawJson | None]] = {}
+    for route in routes:
+        sent.setdefault(targets[route.name], []).append(route.item)
+    return {
+        target: None if all(item is None for item in items) else tuple(items) for target, items in sent.items()
+    }
+
+
+def _live_versions(scope: Scope) -> Iterator[Version]:
+    for index in sorted({*scope.waiting, *scope.active}):
+        if index in scope.active:
+            firing = scope.active[index]
+            if firing.out is not None:
+                yield firing.out
+                continue
+            yield firing.version
+            for instance, result in enumerate(firing.results):
+                if result is not None:
+                    yield result
+                elif instance in firing.scopes:
+                    yield from _live_versions(firing.scopes[instance])
+        for arrival in sorted(scope.waiting.get(index, ()), key=_order):
+            yield arrival.version
+    for arrival in sorted(scope.ended, key=_order):
+        yield arrival.version

@@ -1,0 +1,316 @@
+"""The state's shape: which fields there are, how each merges, is checked, is stored, and is shown to a node."""
+
+import datetime
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from ropewalk.codec import RawJson, dump_json, stored_form, to_plain
+from ropewalk.core.buffers import (
+    Buffer,
+    HistoryBuffer,
+    IncrementalBuffer,
+    Items,
+    LastValueBuffer,
+    Op,
+    ReducedBuffer,
+    thaw,
+)
+from ropewalk.core.view import View, view_class
+from ropewalk.errors import NotStorable, StepProblem, UnknownField, WrongType
+
+
+class GraphState(BaseModel):
+    """What a graph's nodes share. Fields are annotated ``History[T]``, ``Incremental[T]``, ``Reduced[T, fn]`` or ``LastValue[T]``;
+    a plain annotation is a ``LastValue``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False)
+
+
+class Write(NamedTuple):
+    """One change of one field."""
+
+    field: str
+    op: Op
+    value: Any
+    raw: RawJson | None
+    """The value as JSON; None where the value is its own JSON."""
+
+
+class Values(NamedTuple):
+    """The state at one version. ``plain`` holds values that cannot be changed in place, ``rich`` all others."""
+
+    plain: dict[str, Any]
+    rich: dict[str, Any]
+
+
+class Field:
+    """One field of the state."""
+
+    def __init__(self, name: str, info: FieldInfo) -> None:
+        annotation: Any = info.annotation
+        if info.default is None:
+            annotation = Optional[annotation]  # noqa: UP045  a value, not an annotation: unions of forward references fail
+        self.name = name
+        self.buffer: Buffer = next((meta for meta in info.metadata if isinstance(meta, Buffer)), LastValueBuffer())
+        constraints = [meta for meta in info.metadata if not isinstance(meta, Buffer)]
+        self.type_name = _type_name(annotation)
+        self.exact: type | None = annotation if annotation in _EXACT and not constraints else None
+        self.plain = not isinstance(self.buffer, HistoryBuffer) and _is_plain(annotation)
+        self.json_ready = self.plain and self.exact is not None
+        self.whole: TypeAdapter[Any] = TypeAdapter(_constrained(annotation, constraints))
+        self.one = self.whole
+        self.returned: Op = "set" if isinstance(self.buffer, LastValueBuffer) else "add"
+        if isinstance(self.buffer, HistoryBuffer):
+            item: Any = next(iter(get_args(annotation)), Any)
+            self.exact = item if item in _EXACT else None
+            self.one = TypeAdapter(item)
+            self.type_name = f"one item of type {_type_name(item)} (a History takes items one by one)"
+
+    def write(self, op: Op, value: Any, where: str) -> Write:
+        """Check ``value`` and return the write. Raises `WrongType`, `NotStorable`, `TooLarge`."""
+        if op != "extend":
+            if type(value) is self.exact and (op == "add" or self.json_ready):
+                return Write(self.name, op, value, None)
+            checked = self._checked(self.one if op == "add" else self.whole, value, where)
+            return self._stored(op, checked, where)
+        return self._stored(op, [self._checked(self.one, item, where) for item in value], where)
+
+    def load(self, op: Op, value: Any) -> Write:
+        """Return the write that was stored as plain JSON data ``value``. Raises ValueError when it does not fit the type."""
+        adapter = self.one if op == "add" else self.whole
+        if self.exact is not None and type(value) is self.exact and op != "extend":
+            return Write(self.name, op, value, None)
+        raw = RawJson(dump_json(value))
+        return Write(self.name, op, adapter.validate_json(raw), raw)
+
+    def _checked(self, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
+        try:
+            return adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in first["loc"])
+            why = f"{path}: {first['msg']}" if path else first["msg"]
+            raise WrongType(self.name, self.type_name, value, why, where) from None
+
+    def _stored(self, op: Op, value: Any, where: str) -> Write:
+        adapter = self.one if op == "add" else self.whole
+        raw, back = stored_form(adapter, value, f"What {where} writes to {self.name!r}")
+        return Write(self.name, op, back, raw)
+
+
+class Shape:
+    """The compiled form of a state class; ``Shape(None)`` is that of a graph without state."""
+
+    def __init__(self, state_class: type[BaseModel] | None) -> None:
+        self.state_class = state_class
+        infos = state_class.model_fields if state_class else {}
+        self.fields = {name: Field(name, info) for name, info in infos.items()}
+        self.view_class = view_class(state_class) if state_class else None
+
+    # -- into the log -------------------------------------------------------------------------------------------------
+
+    def initial(self, state: BaseModel) -> list[Write]:
+        """Return the writes that make an empty state equal to ``state``."""
+        where = f"The initial {type(state).__name__}"
+        held = {**state.__dict__}
+        return [field.write("set", held[name], where) for name, field in self.fields.items() if name in held]
+
+    def returned(self, updates: Mapping[str, Any], where: str) -> list[Write]:
+        """Return the writes of a node's result: each value goes through its field's buffer."""
+        fields = self.fields
+        writes: list[Write] = []
+        for name, value in updates.items():
+            field = fields.get(name)
+            if field is None:
+                raise UnknownField(name, fields, where)
+            writes.append(field.write(field.returned, value, where))
+        return writes
+
+    def replaced(self, updates: Mapping[str, Any], where: str) -> list[Write]:
+        """Return the writes that set fields as they are, past their buffers."""
+        for name in updates:
+            if name not in self.fields:
+                raise UnknownField(name, self.fields, where)
+        return [self.fields[name].write("set", value, where) for name, value in updates.items()]
+
+    def changes(self, view: View, where: str) -> list[Write]:
+        """Return the writes that a node made by changing its view in place, in the order of declaration."""
+        held, values = view.__dict__, view.rw_values
+        plain, rich = values
+        if len(held) == len(plain) and held == plain:
+            return []
+        writes: list[Write] = []
+        for name, field in self.fields.items():
+            if name not in held:
+                continue
+            new = held[name]
+            if name in plain:
+                old = plain[name]
+                if new is old or (type(new) is type(old) and new == old):
+                    continue
+            else:
+                old = rich[name]
+                if new == (old.to_list() if isinstance(old, Items) else old):
+                    continue
+            writes.append(_difference(field, old, new, where))
+        return writes
+
+    def load(self, stored: Iterable[list[Any]]) -> list[Write]:
+        """Return the writes of an entry. Raises KeyError with a field's name, ValueError when a value does not fit."""
+        return [self.fields[name].load(op, value) for name, op, value in stored]
+
+    # -- the fold -----------------------------------------------------------------------------------------------------
+
+    def fold(self, values: Values, writes: Iterable[Write]) -> Values:
+        """Return ``values`` with ``writes`` applied in order; ``values`` stays as it is."""
+        plain, rich = values
+        new_plain: dict[str, Any] | None = None
+        new_rich: dict[str, Any] | None = None
+        for name, op, value, _ in writes:
+            field = self.fields[name]
+            if field.plain:
+                if new_plain is None:
+                    new_plain = plain.copy()
+                new_plain[name] = field.buffer.fold(new_plain.get(name), op, value)
+            else:
+                if new_rich is None:
+                    new_rich = rich.copy()
+                new_rich[name] = field.buffer.fold(new_rich.get(name), op, value)
+        return Values(plain if new_plain is None else new_plain, rich if new_rich is None else new_rich)
+
+    def squash(self, writes: Iterable[Write]) -> list[Write]:
+        """Return fewer writes with the same effect on any values."""
+        kept: dict[str, list[Write]] = {}
+        for write in writes:
+            mine = kept.setdefault(write.field, [])
+            joined = _joined(self.fields[write.field].buffer, mine[-1], write) if mine else None
+            if joined is None:
+                mine.append(write)
+            else:
+                mine[-1] = joined
+        return [write for mine in kept.values() for write in mine]
+
+    # -- what people see ----------------------------------------------------------------------------------------------
+
+    def view(self, values: Values) -> View:
+        """Return the state as a node sees it: its own copy, made of a field when the field is first read."""
+        assert self.view_class is not None
+        return self.view_class(values)
+
+    def snapshot(self, values: Values) -> dict[str, Any]:
+        """Return a copy of all values by field name."""
+        return {name: thaw(_held(values, name)) for name in self.fields if _has(values, name)}
+
+    def to_state(self, values: Values) -> Any:
+        """Return the state as an instance of its class."""
+        if self.state_class is None:
+            return None
+        return self.state_class.model_construct(**self.snapshot(values))
+
+    def values(self, state: BaseModel) -> Values:
+        """Return the values that a state object holds. Raises `WrongType`, `NotStorable`."""
+        return self.fold(EMPTY, self.initial(state))
+
+    def mirror(self, values: Values, state: BaseModel) -> None:
+        """Make the user's own object show ``values``."""
+        state.__dict__.update(self.snapshot(values))
+
+    def to_json(self, values: Values) -> dict[str, Any]:
+        """Return the state as plain JSON data."""
+        return {name: to_plain(self._raw(field, values)) for name, field in self.fields.items() if _has(values, name)}
+
+    def set_all(self, values: Values) -> list[Write]:
+        """Return the writes that make an empty state equal to ``values``."""
+        return [
+            Write(name, "set", thaw(_held(values, name)), self._raw(field, values))
+            for name, field in self.fields.items()
+            if _has(values, name)
+        ]
+
+    def _raw(self, field: Field, values: Values) -> RawJson:
+        value = _held(values, field.name)
+        return RawJson(field.whole.dump_json(value.to_list() if isinstance(value, Items) else value, warnings="none"))
+
+    def missing(self) -> list[str]:
+        """Return the names of fields that have no value unless somebody gives one."""
+        infos = self.state_class.model_fields if self.state_class else {}
+        return [name for name, info in infos.items() if info.is_required()]
+
+
+EMPTY = Values({}, {})
+
+_EXACT = frozenset({str, int, float, bool})
+_SCALARS = (str, int, float, bool, bytes, type(None), enum.Enum, datetime.date, datetime.time, datetime.timedelta)
+
+
+def _difference(field: Field, old: Any, new: Any, where: str) -> Write:
+    place = f"{where} (in place)"
+    if isinstance(field.buffer, HistoryBuffer) and not isinstance(new, list):
+        return field.write("set", new, place)
+    if isinstance(field.buffer, IncrementalBuffer):
+        field.write("set", new, place)  # the whole must fit its type, else a difference would hide what is wrong
+    if isinstance(field.buffer, ReducedBuffer | LastValueBuffer):
+        return field.write("set", new, place)
+    op, value = field.buffer.difference(old, new)
+    try:
+        return field.write(op, value, place)
+    except NotStorable:
+        raise
+    except StepProblem:
+        if op == "add":  # a difference of another type than the value: timedeltas between dates, say
+            return field.write("set", new, place)
+        raise
+
+
+def _joined(buffer: Buffer, one: Write, other: Write) -> Write | None:
+    """Return one write that does what the two do one after the other, or None where there is none."""
+    if other.op == "set":
+        return other
+    if isinstance(buffer, HistoryBuffer):
+        items = [*(one.value if one.op != "add" else (one.value,)), *(other.value if other.op == "extend" else (other.value,))]
+        return Write(one.field, "set" if one.op == "set" else "extend", items, None)
+    if one.op == "set" or isinstance(buffer, IncrementalBuffer):
+        return Write(one.field, one.op, buffer.fold(one.value, other.op, other.value), None)
+    return None
+
+
+def _has(values: Values, name: str) -> bool:
+    return name in values.plain or name in values.rich
+
+
+def _held(values: Values, name: str) -> Any:
+    return values.plain[name] if name in values.plain else values.rich[name]
+
+
+def _constrained(annotation: Any, constraints: list[Any]) -> Any:
+    for constraint in constraints:
+        annotation = Annotated[annotation, constraint]
+    return annotation
+
+
+def _is_plain(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return True
+    if origin is Union or type(annotation).__name__ == "UnionType":
+        return all(_is_plain(part) for part in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, _SCALARS)
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def default_state(state_class: type[BaseModel]) -> BaseModel | None:
+    """Return the state class's own default instance, or None when a field has no default."""
+    infos = cast("Mapping[str, FieldInfo]", state_class.model_fields)
+    if any(info.is_required() or info.default is PydanticUndefined and info.default_factory is None for info in infos.values()):
+        return None
+    return state_class()

@@ -1,0 +1,162 @@
+"""One attempt at one step: calls the node's function and turns whatever happens into an outcome."""
+
+import asyncio
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ropewalk.codec import RawJson
+from ropewalk.core.context import Asking, Context, Recorder
+from ropewalk.core.facts import Route
+from ropewalk.core.places import Step
+from ropewalk.core.routes import routes_of
+from ropewalk.core.state import Shape, Write
+from ropewalk.errors import NodeCancelled, NodeTimeout, StepProblem, WrongReturn
+
+log = logging.getLogger("ropewalk")
+
+GRACE_SECONDS = 5.0
+"""How long a cancelled node may clean up before it is left behind and reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    writes: list[Write]
+    routes: tuple[Route, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    questions: list[tuple[str, int, RawJson, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: Exception
+    permanent: bool
+    """True: another attempt could not do better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The attempt was cancelled by the engine; nothing of it counts."""
+
+
+Outcome = Finished | Asked | Failed | Gone
+GONE = Gone()
+
+
+class Runner(Recorder, Protocol):
+    """What an attempt needs of the engine."""
+
+    shape: Shape
+
+
+async def attempt(step: Step, runner: Runner) -> Outcome:
+    """Run the node once. Never raises but `asyncio.CancelledError`, which the caller has asked for."""
+    place = step.place
+    call = place.call
+    assert call is not None
+    shape = runner.shape
+    view: Any = None
+    ctx: Context | None = None
+    arguments: dict[str, Any] = {}
+    try:
+        for name, source in call.params:
+            if source == "state":
+                arguments[name] = view = shape.view(step.version.values)
+            else:
+                ctx = ctx or Context(step, runner)
+                arguments[name] = ctx if source == "ctx" else ctx.item if source == "item" else ctx.index
+        if place.timeout is not None:
+            result = await _within(place.timeout, step, call.is_async, arguments, runner)
+        elif call.is_async:
+            result = await call.fn(**arguments)
+        else:
+            result = await runner.in_thread(call.fn, **arguments)
+            if hasattr(result, "__await__"):
+                result = await result
+        return _finished(step, result, view, shape)
+    except Asking:
+        return Asked(ctx.questions if ctx else [])
+    except StepProblem as error:
+        return Failed(error, permanent=True)
+    except Exception as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
+        return Failed(error, permanent=not isinstance(error, place.retry.on))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return Failed(NodeCancelled(step.path, str(error)), permanent=False)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseExceptionGroup as group:  # a TaskGroup in the node wraps what its tasks raised
+        rest = group.split(Asking)[1]
+        if rest is None:
+            return Asked(ctx.questions if ctx else [])
+        return Failed(RuntimeError(str(rest)), permanent=True)
+    finally:
+        if ctx is not None:
+            ctx.closed = True
+
+
+def _finished(step: Step, result: Any, view: Any, shape: Shape) -> Finished:
+    place = step.place
+    writes: list[Write] = []
+    if view is not None:
+        writes = shape.changes(view, f"Node {step.path!r}")
+    if place.routers:
+        for router in place.routers:
+            if router.choose is None:
+                return Finished(writes, routes_of(result, router, step.firing.scope.plan, step.path))
+    if result is None or result is view:
+        return Finished(writes, None)
+    if not isinstance(result, dict):
+        raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
+    if result:
+        writes += shape.returned(result, f"Node {step.path!r}")
+    return Finished(writes, None)
+
+
+async def _within(seconds: float, step: Step, is_async: bool, arguments: dict[str, Any], runner: Runner) -> Any:
+    call = step.place.call
+    assert call is not None
+    work = call.fn(**arguments) if is_async else runner.in_thread(call.fn, **arguments)
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        await stop_tasks([(step.path, task)])
+        raise
+    if done:
+        return task.result()
+    await stop_tasks([(step.path, task)])
+    raise NodeTimeout(step.path, seconds)
+
+
+async def stop_tasks(tasks: "list[tuple[str, asyncio.Task[Any]]]") -> None:
+    """Cancel tasks and wait for their cleanup; one that does not end in time is reported and left behind."""
+    for _, task in tasks:
+        task.cancel()
+    waiting = {task for _, task in tasks if not task.done()}
+    if waiting:
+        await asyncio.wait(waiting, timeout=GRACE_SECONDS)
+    for path, task in tasks:
+        if not task.done():
+            log.warning("node %r did not end %g s after it was cancelled; what it still does is discarded", path, GRACE_SECONDS)
+            task.add_done_callback(_ignore)
+        else:
+            _ignore(task)
+
+
+def _ignore(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback as text, the engine's own frames left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.endswith(("ropewalk/core/step.py", "ropewalk/core/engine.py"))]
+    return "".join(traceback.format_list(own or frames)[-12:])

@@ -1,0 +1,67 @@
+"""Puts the parts together: the one file that knows which URL means which part."""
+
+from importlib import metadata
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from ropewalk.contracts import RunStore
+from ropewalk.core.graph import Graph as DrawnGraph
+from ropewalk.errors import PartUnknown
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Graph(DrawnGraph[S]):
+    """A typed graph of functions; ``store`` is a run store or its URL (``sqlite:///runs.db``), None keeps runs in this process alone."""
+
+    def __init__(
+        self,
+        state_or_class: S | type[S] | None = None,
+        *,
+        state: S | type[S] | None = None,
+        store: RunStore | str | None = None,
+        checkpoint_storage: RunStore | str | None = None,
+        name: str | None = None,
+        chain_id: str | None = None,
+        execution_timeout: float | None = 300,
+        max_node_iterations: int = 100,
+        max_concurrency: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """``checkpoint_storage`` is the seeds' name of ``store``."""
+        given = store if store is not None else checkpoint_storage
+        super().__init__(
+            state_or_class,
+            state=state,
+            store=open_store(given) if isinstance(given, str) else given,
+            name=name,
+            chain_id=chain_id,
+            execution_timeout=execution_timeout,
+            max_node_iterations=max_node_iterations,
+            max_concurrency=max_concurrency,
+            verbose=verbose,
+        )
+
+
+def open_store(url: str) -> RunStore:
+    """Return the run store of ``url``: ``memory:``, ``sqlite:///file.db`` (relative), ``sqlite:////file.db``, or what a plug-in offers.
+
+    ``?durability=normal`` on a SQLite URL trades safety against power loss for speed. Raises `PartUnknown`.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        from ropewalk.stores.memory import MemoryRunStore  # noqa: PLC0415  loads what is used, no more
+
+        return MemoryRunStore()
+    if scheme == "sqlite":
+        from ropewalk.stores.sqlite import SqliteRunStore  # noqa: PLC0415  loads the driver only when used
+
+        return SqliteRunStore.from_url(url)
+    plugs = metadata.entry_points(group="ropewalk.stores")
+    for plug in plugs:
+        if plug.name == scheme:
+            make: Any = plug.load()
+            return make(url)
+    raise PartUnknown("store", url, ["memory:", "sqlite:///runs.db", *(f"{plug.name}://" for plug in plugs)])
