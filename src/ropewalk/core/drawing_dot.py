@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from ropewalk.core.drawing_outline import Line, Outline, Shape
-from ropewalk.core.drawing_text import clean
+from ropewalk.core.drawing_text import clean, shorten
+from ropewalk.core.layout_boxes import Link
+from ropewalk.core.layout_loops import find_back_links
 
 _COLOURS = {
     "pending": ("#94a3b8", "#f8fafc"),
@@ -14,6 +16,7 @@ _COLOURS = {
 }
 _PLAIN = ("#64748b", "#f8fafc")
 _CHOICE = ("#fb923c", "#fff7ed")
+_UNKNOWN = {"label": "?", "shape": "circle", "width": "0.3", "fixedsize": "true", "style": "dashed"}
 _GROUP = ("#94a3b8", "#f1f5f9")
 
 
@@ -45,28 +48,34 @@ def _level(outline: Outline, prefix: str, statuses: Mapping[str, str], indent: s
             yield f"{indent}}}"
         else:
             yield f"{indent}{name} {_attributes(_node(shape, statuses))}"
-    for line in outline.lines:
-        yield f"{indent}{_arrow(line, outline, prefix)}"
+    links = [
+        Link(source=line.source, target=line.target, chosen=line.kind == "router") for line in outline.lines
+    ]
+    back = find_back_links(len(outline.shapes), links)
+    for number, line in enumerate(outline.lines):
+        yield f"{indent}{_arrow(line, outline, prefix, back=number in back)}"
     for index, shape in enumerate(outline.shapes):
         for exit in shape.exits:
             if exit.unknown:
                 tail, ends = _end(outline, index, prefix, leaving=True)
                 mark = f"{prefix}{index}_any{exit.edge}"
-                yield f'{indent}{mark} [label="?", shape="circle", width="0.3", fixedsize="true", style="dashed"]'
+                yield f"{indent}{mark} {_attributes(_UNKNOWN)}"
                 yield f"{indent}{tail} -> {mark} {_attributes({**ends, **_dashes(exit.label)})}"
 
 
-def _arrow(line: Line, outline: Outline, prefix: str) -> str:
+def _arrow(line: Line, outline: Outline, prefix: str, *, back: bool) -> str:
     tail, tail_ends = _end(outline, line.source, prefix, leaving=True)
     head, head_ends = _end(outline, line.target, prefix, leaving=False)
     style = {**tail_ends, **head_ends} if line.source != line.target else {}
     if line.kind == "router":
         style |= _dashes(line.label)
+    if back:
+        style["constraint"] = "false"  # else Graphviz finds loops of its own, and turns other edges round
     return f"{tail} -> {head}" + (f" {_attributes(style)}" if style else "")
 
 
 def _end(outline: Outline, index: int, prefix: str, *, leaving: bool) -> tuple[str, dict[str, str]]:
-    """Return the node that an edge touches and what cuts the edge at the border where that node is a whole group."""
+    """Return the node that an edge touches, and what cuts the edge at the border where it leads to a group."""
     inner = outline.shapes[index].inner
     if not inner:
         return f"{prefix}{index}", {}
@@ -75,7 +84,7 @@ def _end(outline: Outline, index: int, prefix: str, *, leaving: bool) -> tuple[s
 
 
 def _dashes(label: str) -> dict[str, str]:
-    return {"style": "dashed", "label": _text(label)} if label else {"style": "dashed"}
+    return {"style": "dashed", "label": _text(shorten(label))} if label else {"style": "dashed"}
 
 
 def _node(shape: Shape, statuses: Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +106,7 @@ def _words(shape: Shape, statuses: Mapping[str, str]) -> str:
     words = [shape.label]
     words += [f"‖ {note.text}" if note.kind == "pause" else note.text for note in shape.notes]
     words += [f"({clean(statuses[shape.path])})"] if shape.path in statuses else []
-    return "\\n".join(map(_text, words))
+    return "\\n".join(map(_text, map(shorten, words)))
 
 
 def _text(text: str) -> str:

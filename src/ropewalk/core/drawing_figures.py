@@ -1,30 +1,32 @@
-"""How large each shape is and what stands where in it; from that, a picture with a place for everything.
+"""How large each shape is, and what stands where in it.
 
-All measures are in pixels, from the upper left corner of the figure they belong to.
+All measures are in pixels, from the upper left corner of the figure's box.
 """
 
 from dataclasses import dataclass
 
-from ropewalk.core.drawing_outline import Exit, Line, Note, Outline, Shape
+from ropewalk.core.drawing_outline import Exit, Line, Note, Shape
 from ropewalk.core.drawing_text import fit, text_width
-from ropewalk.core.layout import lay_out
-from ropewalk.core.layout_boxes import Box, Layout, Link, Point, Port
+from ropewalk.core.layout_boxes import Box, Layout, Point, Port
 
 NAME_SIZE = 13.0
 NOTE_SIZE = 11.0
+POLE_SIZE = 12.0
 LONGEST_NAME = 230.0
 LONGEST_NOTE = 190.0
 ICON = 20.0
 """Room for a sign and the air beside it."""
 NOTE_ICON = 13.0
+NOTE_AWAY = 14.0
 STACK = 4.0
-"""How far a card of a stack shows under the one before."""
+"""How far a card of a stack shows from under the one before."""
 TITLE_HEIGHT = 32.0
 PADDING = 18.0
-BOW = 18.0
-PILL_HEIGHT = 20.0
 STUB = 34.0
 """Room for a question mark and the line to it."""
+_BOW = 18.0
+_DOOR = 72.0
+_PILL_HEIGHT = 20.0
 _PILL_AWAY = 12.0
 _PILL_STEP = 28.0
 
@@ -62,19 +64,15 @@ class Pill:
         """Where it ends on the right, the question mark included."""
         return self.rect.right + (STUB if self.exit.unknown else 0.0)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Leaving:
-    """What else leaves a shape."""
-
-    plain: bool
-    """Lines without a pill."""
-    bow: bool
-    """A line to the shape itself."""
+    @property
+    def beginning(self) -> Point:
+        return self.rect.x, self.rect.middle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
+    """A shape with its measures."""
+
     shape: Shape
     box: Box
     body: Rect
@@ -83,84 +81,119 @@ class Figure:
     notes: tuple[Note, ...]
     pills: tuple[Pill, ...]
     stems: tuple[tuple[Point, Point], ...]
-    """From the body to each pill, where there are any."""
+    """From the body to each pill."""
     inner: "Picture | None" = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
+    """The figures and lines of one plan, with a place for each."""
+
     figures: tuple[Figure, ...]
     lines: tuple[Line, ...]
     layout: Layout
-    """Its links are the lines, in the same order; hidden ones come after them."""
+    """Its routes are those of the lines, in the same order; what comes after them is not drawn."""
 
 
-def compose(outline: Outline, *, icons: bool, depth: int = 0) -> Picture:
-    """Measure and place everything; with ``icons`` each shape gets room for the sign of its status."""
-    figures = tuple(_figure(index, outline, icons=icons, depth=depth) for index in range(len(outline.shapes)))
-    links = [
-        Link(source=line.source, target=line.target, outlet=_outlet(outline.shapes[line.source], line))
-        for line in outline.lines
-    ]
-    layout = lay_out([figure.box for figure in figures], [*links, *_guesses(outline)])
-    return Picture(figures=figures, lines=outline.lines, layout=layout)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaving:
+    """What leaves a shape."""
+
+    plain: bool
+    """Lines that come from no pill."""
+    bow: bool
+    """A line to the shape itself."""
 
 
-def _outlet(shape: Shape, line: Line) -> int:
-    """Return which outlet of the shape's box a line leaves by: 0 is the body, then one for each pill."""
-    edges = [exit.edge for exit in shape.exits]
-    return edges.index(line.edge) + 1 if line.label and line.edge in edges else 0
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Content:
+    """What a body holds, and how large that makes it."""
+
+    width: float
+    height: float
+    enters: float
+    """How far down lines enter; in a group, level with its START."""
+    leaves: float
+    label: str = ""
+    notes: tuple[Note, ...] = ()
+    inner: Picture | None = None
 
 
-def _guesses(outline: Outline) -> list[Link]:
-    """Return hidden links to shapes that only a router with unknown routes can lead to, so that they stand behind it."""
-    asking = [index for index, shape in enumerate(outline.shapes) if any(exit.unknown for exit in shape.exits)]
-    if not asking:
-        return []
-    reached = {line.target for line in outline.lines} | {0, len(outline.shapes) - 1}
-    return [
-        Link(source=asking[0] if asking[0] != index else 0, target=index, hidden=True)
-        for index in range(len(outline.shapes))
-        if index not in reached
-    ]
-
-
-def _figure(index: int, outline: Outline, *, icons: bool, depth: int) -> Figure:
-    shape = outline.shapes[index]
-    leaving = [line for line in outline.lines if line.source == index]
-    way = _Leaving(
-        plain=any(not _outlet(shape, line) for line in leaving),
-        bow=any(line.target == index for line in leaving),
+def measure(shape: Shape, leaving: Leaving, inner: Picture | None, *, icons: bool, depth: int) -> Figure:
+    """Put pills and ports around the body of ``shape``; with ``icons`` there is room in it for the sign of a status."""
+    if inner:
+        content = _group(shape, inner, icons=icons)
+    elif shape.kind in {"start", "end"}:
+        content = _pole(shape, depth)
+    else:
+        content = _node(shape, icons=icons)
+    stack = 2 * STACK if shape.stacked else 0.0
+    slots = len(shape.exits) + (leaving.plain and bool(shape.exits))
+    # Plain lines go on straight, with the pills under them; pills alone stand evenly around the middle.
+    above = 0.0 if leaving.plain else max(0, slots - 1) / 2 * _PILL_STEP
+    lift = max(0.0, above + _PILL_HEIGHT / 2 - content.leaves)
+    body = Rect(x=0.0, y=lift, width=content.width, height=content.height)
+    fork = (content.width + stack, lift + content.leaves)
+    first = fork[1] - above + (slots - len(shape.exits)) * _PILL_STEP
+    pills = tuple(_pill(exit, fork[0], first + slot * _PILL_STEP) for slot, exit in enumerate(shape.exits))
+    right, bottom = (
+        max([fork[0], *(pill.far for pill in pills)]),
+        max([body.bottom + stack, *(pill.rect.bottom for pill in pills)]),
     )
-    if shape.inner:
-        return _group(shape, way, compose(shape.inner, icons=icons, depth=depth + 1), icons=icons)
-    if shape.kind in {"start", "end"}:
-        if depth:
-            return _finished(shape, way, width=14.0, height=14.0)
-        return _finished(shape, way, width=text_width(shape.label, 12.0) + 26.0, height=26.0, label=shape.label)
-    label = fit(shape.label, NAME_SIZE, LONGEST_NAME)
-    notes = _fitted(shape.notes)
+    box = Box(
+        width=right + (_PILL_AWAY if leaving.bow and slots > 1 else 0.0),
+        height=bottom + (_BOW if leaving.bow else 0.0),
+        inlet=_body_port(shape, body, (0.0, lift + content.enters), stack),
+        outlets=(
+            _body_port(shape, body, fork, stack),
+            *(_pill_port(pill, first=slots == 1, last=pill is pills[-1]) for pill in pills),
+        ),
+    )
+    return Figure(
+        shape=shape,
+        box=box,
+        body=body,
+        label=content.label,
+        notes=content.notes,
+        pills=pills,
+        stems=tuple((fork, pill.beginning) for pill in pills if pill.text),
+        inner=inner,
+    )
+
+
+def _node(shape: Shape, *, icons: bool) -> _Content:
+    label, notes = fit(shape.label, NAME_SIZE, LONGEST_NAME), _fitted(shape.notes)
     name = text_width(label, NAME_SIZE) + (ICON if icons else 0.0)
-    width = max(name, 40.0, *map(note_width, notes)) + (44.0 if shape.kind == "choice" else 28.0)
-    return _finished(shape, way, width=width, height=38.0 + 16.0 * len(notes), label=label, notes=notes)
+    width = max(40.0, name, *map(note_width, notes)) + (44.0 if shape.kind == "choice" else 28.0)
+    height = 38.0 + 16.0 * len(notes)
+    return _Content(
+        width=width, height=height, enters=height / 2, leaves=height / 2, label=label, notes=notes
+    )
 
 
-def _group(shape: Shape, way: _Leaving, inner: Picture, *, icons: bool) -> Figure:
-    label = fit(shape.label, NAME_SIZE, LONGEST_NAME)
-    notes = _fitted(shape.notes)
-    title = text_width(label, NAME_SIZE) + (ICON if icons else 0.0) + sum(note_width(note) + 14.0 for note in notes)
+def _pole(shape: Shape, depth: int) -> _Content:
+    """Measure START or END: a word outermost, a dot in a group."""
+    if depth:
+        return _Content(width=14.0, height=14.0, enters=7.0, leaves=7.0)
+    width = text_width(shape.label, POLE_SIZE) + 26.0
+    return _Content(width=width, height=26.0, enters=13.0, leaves=13.0, label=shape.label)
+
+
+def _group(shape: Shape, inner: Picture, *, icons: bool) -> _Content:
+    label, notes = fit(shape.label, NAME_SIZE, LONGEST_NAME), _fitted(shape.notes)
+    title = text_width(label, NAME_SIZE) + (ICON if icons else 0.0)
+    title += sum(note_width(note) + NOTE_AWAY for note in notes)
     enters, leaves = (
         TITLE_HEIGHT + inner.layout.corners[index][1] + inner.figures[index].body.middle for index in (0, -1)
     )
-    return _finished(
-        shape,
-        way,
+    return _Content(
         width=max(inner.layout.width, title) + 2 * PADDING,
         height=inner.layout.height + TITLE_HEIGHT + PADDING,
+        enters=enters,
+        leaves=leaves,
         label=label,
         notes=notes,
         inner=inner,
-        levels=(enters, leaves),
     )
 
 
@@ -172,73 +205,32 @@ def note_width(note: Note) -> float:
     return text_width(note.text, NOTE_SIZE) + (NOTE_ICON if note.kind == "pause" else 0.0)
 
 
-def _finished(
-    shape: Shape,
-    way: _Leaving,
-    *,
-    width: float,
-    height: float,
-    label: str = "",
-    notes: tuple[Note, ...] = (),
-    inner: Picture | None = None,
-    levels: tuple[float, float] | None = None,
-) -> Figure:
-    """Put pills and ports around a body of this size; lines enter and leave it at ``levels``, or else in the middle."""
-    enters, leaves = levels or (height / 2, height / 2)
-    stack = 2 * STACK if shape.stacked else 0.0
-    slots = len(shape.exits) + way.plain if shape.exits else 0
-    above = 0.0 if way.plain else max(0, slots - 1) / 2 * _PILL_STEP
-    lift = max(0.0, above + PILL_HEIGHT / 2 - leaves)
-    body = Rect(x=0.0, y=lift, width=width, height=height)
-    fork = (width + stack, lift + leaves)
-    heights = [fork[1] - above + slot * _PILL_STEP for slot in range(slots)]
-    pills = [_pill(exit, fork[0], y) for exit, y in zip(shape.exits, heights[-len(shape.exits) :], strict=True)] if slots else []
-    plain = (fork[0] + _PILL_AWAY, heights[0]) if slots and way.plain else fork
-    box = Box(
-        width=max([fork[0], plain[0], *(pill.far for pill in pills)]) + (_PILL_AWAY if way.bow and slots > 1 else 0.0),
-        height=max([body.bottom + stack, *(pill.rect.bottom for pill in pills)]) + (BOW if way.bow else 0.0),
-        inlet=_touched(body, (0.0, lift + enters), stack, shape, entering=True),
-        outlets=(_touched(body, plain, stack, shape, entering=False), *_pill_ports(pills, alone=slots == 1)),
-    )
-    return Figure(
-        shape=shape,
-        box=box,
-        body=body,
-        label=label,
-        notes=notes,
-        pills=tuple(pills),
-        stems=tuple((fork, end) for end in [plain, *((pill.rect.x, pill.rect.middle) for pill in pills)] if end != fork),
-        inner=inner,
-    )
-
-
-def _pill(exit: Exit, x: float, y: float) -> Pill:
+def _pill(exit: Exit, x: float, middle: float) -> Pill:
+    y = middle - _PILL_HEIGHT / 2
     if not exit.label:
-        return Pill(rect=Rect(x=x, y=y - PILL_HEIGHT / 2, width=0.0, height=PILL_HEIGHT), text="", exit=exit)
+        return Pill(rect=Rect(x=x, y=y, width=0.0, height=_PILL_HEIGHT), text="", exit=exit)
     text = fit(exit.label, NOTE_SIZE, LONGEST_NOTE)
     width = text_width(text, NOTE_SIZE) + NOTE_ICON + 16.0
-    return Pill(rect=Rect(x=x + _PILL_AWAY, y=y - PILL_HEIGHT / 2, width=width, height=PILL_HEIGHT), text=text, exit=exit)
+    return Pill(rect=Rect(x=x + _PILL_AWAY, y=y, width=width, height=_PILL_HEIGHT), text=text, exit=exit)
 
 
-def _touched(body: Rect, at: Point, stack: float, shape: Shape, *, entering: bool) -> Port:
-    """Return the port of a body; a line from below touches a group near its beginning or end, other shapes anywhere."""
+def _body_port(shape: Shape, body: Rect, at: Point, stack: float) -> Port:
+    """Return where lines touch a body: from above or below a group near its beginning or end, others anywhere."""
     left, right = body.x, body.right
     if shape.kind == "group":
-        left, right = (left, left + 72.0) if entering else (right - 72.0, right)
+        left, right = (right - _DOOR, right) if at[0] else (left, left + _DOOR)
     return Port(x=at[0], y=at[1], left=left, right=right, top=body.y, bottom=body.bottom + stack)
 
 
-def _pill_ports(pills: list[Pill], *, alone: bool) -> list[Port]:
-    return [
-        Port(
-            x=pill.rect.right,
-            y=pill.rect.middle,
-            left=pill.rect.x,
-            right=pill.rect.right,
-            top=pill.rect.y,
-            bottom=pill.rect.bottom,
-            from_above=alone,
-            from_below=pill is pills[-1],
-        )
-        for pill in pills
-    ]
+def _pill_port(pill: Pill, *, first: bool, last: bool) -> Port:
+    rect = pill.rect
+    return Port(
+        x=rect.right,
+        y=rect.middle,
+        left=rect.x,
+        right=rect.right,
+        top=rect.y,
+        bottom=rect.bottom,
+        from_above=first,
+        from_below=last,
+    )

@@ -1,14 +1,18 @@
 """An outline as the text of a Mermaid flowchart.
 
-Ids are made up and every character of a name that means something to Mermaid, HTML or Markdown is written as its number,
-so no name can break out of its label.
+Ids are made up and every character of a name that means something to Mermaid, HTML or Markdown is written as
+its number, so no name can break out of its label.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from ropewalk.core.drawing_outline import Line, Outline, Shape
-from ropewalk.core.drawing_text import clean
+from ropewalk.core.drawing_text import clean, shorten
 
+_MEANINGFUL = re.compile(
+    r"(?<![A-Za-z0-9])[_.-]|[_.-](?![A-Za-z0-9])|[^\w\s().,?/\x80-\U0010ffff-]|_(?=_)", re.ASCII
+)
 _BRACKETS = {
     "start": ("([", "])"),
     "end": ("([", "])"),
@@ -71,11 +75,12 @@ def _dashes(label: str) -> str:
 
 
 def _words(shape: Shape, status: str) -> str:
-    words = [_safe(shape.label)]
-    words += [_safe(f"‖ {note.text}" if note.kind == "pause" else note.text) for note in shape.notes]
-    words += [_safe(f"({clean(status)})")] if status else []
-    return "<br/>".join(words)
+    words = [shape.label]
+    words += [f"‖ {note.text}" if note.kind == "pause" else note.text for note in shape.notes]
+    words += [f"({clean(status)})"] if status else []
+    # Mermaid keeps room for one line above a subgraph.
+    return (" · " if shape.inner else "<br/>").join(map(_safe, words))
 
 
 def _safe(text: str) -> str:
-    return "".join(char if not char.isascii() or char.isalnum() or char == " " else f"#{ord(char)};" for char in text)
+    return _MEANINGFUL.sub(lambda found: f"#{ord(found[0])};", shorten(text))

@@ -1,10 +1,10 @@
-"""What there is to draw of a plan: shapes and lines with their words, as yet without a position or a format."""
+"""What there is to draw of a plan: shapes and lines with their words, as yet without a place or a format."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from ropewalk.core.drawing_text import clean
-from ropewalk.core.plan import Place, Plan
+from ropewalk.core.drawing_text import TIMES, clean
+from ropewalk.core.plan import Place, Plan, Router
 
 ShapeKind = Literal["start", "end", "node", "choice", "group"]
 LineKind = Literal["arrow", "router", "map"]
@@ -47,6 +47,11 @@ class Shape:
     def stacked(self) -> bool:
         return any(note.kind == "fan" for note in self.notes)
 
+    @property
+    def asks(self) -> bool:
+        """It has a router that may lead anywhere."""
+        return any(exit.unknown for exit in self.exits)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
@@ -84,7 +89,7 @@ def _shape(place: Place, above: str) -> Shape:
         kind=_kind(place),
         notes=tuple(_notes(place)),
         exits=tuple(
-            Exit(edge=router.edge, label=clean(router.label) if router.choose else "", unknown=router.open)
+            Exit(edge=router.edge, label=_router_label(router), unknown=router.open)
             for router in place.routers
             if router.choose or router.open
         ),
@@ -95,8 +100,8 @@ def _shape(place: Place, above: str) -> Shape:
 def _kind(place: Place) -> ShapeKind:
     if place.plan:
         return "group"
-    if place.kind == "start" or place.kind == "end":
-        return place.kind
+    if place.kind in {"start", "end"}:
+        return "start" if place.kind == "start" else "end"
     return "choice" if any(router.choose is None for router in place.routers) else "node"
 
 
@@ -106,7 +111,7 @@ def _notes(place: Place) -> list[Note]:
         notes.append(Note(kind="fan", text="for each item"))
     elif place.fan:
         how = "parallel" if place.fan == "parallel" else "in sequence"
-        notes.append(Note(kind="fan", text=f"×{place.repeat} {how}"))
+        notes.append(Note(kind="fan", text=f"{TIMES}{place.repeat} {how}"))
     if place.labels:
         notes.append(Note(kind="names", text=clean(", ".join(place.labels))))
     if place.interrupt:
@@ -115,7 +120,7 @@ def _notes(place: Place) -> list[Note]:
 
 
 def _lines(place: Place) -> list[Line]:
-    """Return the lines that leave ``place`` in the order of its edges; what would lie on the same way is one line."""
+    """Return the lines that leave ``place`` in the order of its edges, those on the same way as one line."""
     found: dict[tuple[int, LineKind, int], Line] = {}
 
     def add(edge: int, target: int, kind: LineKind, label: str = "", way: int = -1) -> None:
@@ -128,6 +133,10 @@ def _lines(place: Place) -> list[Line]:
         add(spread.edge, spread.target, "map")
     for router in place.routers:
         for target in () if router.open else router.routes.values():
-            label = clean(router.label) if router.choose else ""
-            add(router.edge, target, "router", label, way=router.edge if router.choose else -1)
+            way = router.edge if router.choose else -1
+            add(router.edge, target, "router", _router_label(router), way)
     return sorted(found.values(), key=lambda line: line.edge)
+
+
+def _router_label(router: Router) -> str:
+    return clean(router.label) or "router" if router.choose else ""

@@ -4,11 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
-from ropewalk.core.drawing_figures import ICON, NAME_SIZE, NOTE_ICON, STACK, STUB, Figure, Pill, Rect, note_width
+from ropewalk.core.drawing_figures import (
+    ICON,
+    NAME_SIZE,
+    NOTE_ICON,
+    STACK,
+    STUB,
+    Figure,
+    Pill,
+    Rect,
+    note_width,
+)
 from ropewalk.core.drawing_outline import Note
 from ropewalk.core.drawing_paths import curve, number
 from ropewalk.core.drawing_style import DIAMOND, SIGNS
-from ropewalk.core.drawing_text import clean, legal, text_width
+from ropewalk.core.drawing_text import TIMES, clean, legal, text_width
 from ropewalk.core.layout_boxes import Point
 
 _SIGN = 14.0
@@ -30,7 +40,7 @@ def write_shape(figure: Figure, place: Point, progress: Progress) -> str:
     names = ["pole", shape.kind] if shape.kind in {"start", "end"} else ["node"]
     names += [shape.kind] if shape.kind in {"choice", "group"} else []
     names += [status] if status in SIGNS else []
-    marks = f' data-status={attribute(status)}' if status else ""
+    marks = f" data-status={attribute(status)}" if status else ""
     body = Rect(x=place[0], y=place[1] + figure.body.y, width=figure.body.width, height=figure.body.height)
     return "".join(
         [
@@ -68,7 +78,9 @@ def _body(figure: Figure, body: Rect) -> Iterator[str]:
     radius = 12 if kind == "group" else 9
     if figure.shape.stacked:
         for step in (2 * STACK, STACK):
-            yield _rect("card", Rect(x=body.x + step, y=body.y + step, width=body.width, height=body.height), radius)
+            yield _rect(
+                "card", Rect(x=body.x + step, y=body.y + step, width=body.width, height=body.height), radius
+            )
     if kind == "choice":
         yield f'<path class="body" d="{_hexagon(body)}"/>'
         return
@@ -85,7 +97,9 @@ def _rect(name: str, rect: Rect, radius: float) -> str:
 
 
 def _hexagon(body: Rect) -> str:
-    left, right, top, bottom, middle = (number(v) for v in (body.x, body.right, body.y, body.bottom, body.middle))
+    left, right, top, bottom, middle = (
+        number(v) for v in (body.x, body.right, body.y, body.bottom, body.middle)
+    )
     near, far = number(body.x + 13), number(body.right - 13)
     return f"M{left} {middle}L{near} {top}H{far}L{right} {middle}L{far} {bottom}H{near}Z"
 
@@ -141,7 +155,7 @@ def _note(note: Note, x: float, y: float) -> str:
 
 
 def _badge(body: Rect, count: int) -> str:
-    text = f"×{count}"
+    text = f"{TIMES}{count}"
     width = text_width(text, 11.0) + 12
     rect = Rect(x=body.right - width + 8, y=body.y - 9, width=width, height=17)
     return f'<g class="count">{_rect("", rect, 8.5)}{_text("middle", rect.x + width / 2, rect.y + 12.5, text)}</g>'

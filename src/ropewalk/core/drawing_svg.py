@@ -10,7 +10,7 @@ from ropewalk.core.drawing_outline import Line, Outline
 from ropewalk.core.drawing_paths import bow, curve, number, tip
 from ropewalk.core.drawing_shapes import Progress, attribute, plural, write_shape
 from ropewalk.core.drawing_style import ROOT, stylesheet
-from ropewalk.core.drawing_text import clean
+from ropewalk.core.drawing_text import TIMES, clean
 from ropewalk.core.layout_boxes import Point, Route
 
 MARGIN = 20.0
@@ -95,4 +95,4 @@ def _times(points: list[Point], times: int) -> str:
     stretches = list(pairwise(points))
     (x, y), (end_x, end_y) = max(stretches, key=lambda ends: abs(ends[0][0] - ends[1][0]))
     place = f'x="{number((x + end_x) / 2)}" y="{number((y + end_y) / 2 - 4)}"'
-    return f'<text class="times middle" {place}>×{times}</text>'
+    return f'<text class="times middle" {place}>{TIMES}{times}</text>'

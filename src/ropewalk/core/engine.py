@@ -10,7 +10,7 @@ import contextvars
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -36,10 +36,13 @@ from ropewalk.core.plan import Router
 from ropewalk.core.routes import items_of, routes_of
 from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
 from ropewalk.core.state import Shape
-from ropewalk.core.step import GONE, Asked, Failed, Finished, Gone, Outcome, attempt, stop_tasks, trace_of
+from ropewalk.core.step import GONE, Asked, Failed, Gone, Outcome, attempt, stop_tasks, trace_of
 from ropewalk.errors import RopewalkError, RunFinished, RunInterrupted
 
 log = logging.getLogger("ropewalk")
+
+Folding = Generator[Awaitable[Any], Any, None]
+"""Folds facts; yields what has to be awaited on the way and is sent its result."""
 
 KEPT_WITHOUT_STORE = 10_000
 """Entries that a run without a store keeps."""
@@ -105,26 +108,42 @@ class Engine:
 
     async def commit(self, facts: Sequence[Fact]) -> None:
         """Fold, decide, append and say ``facts``; raises what the store raises, after which this engine is `lost`."""
+        batch: list[Logged] = []
+        folding = self._folding(facts, batch)
+        if self._store is None and not self._lock.locked() and self.lost is None:
+            waits = next(folding, None)
+            if waits is None:  # no router to await: nothing came between, so there was nothing to lock
+                self._say(batch)
+                return
+        else:
+            waits = None
         async with self._lock:
             if self.lost is not None:
                 raise self.lost
             try:
-                batch = await self._decided(facts)
-                if not batch:
-                    return
-                if self._store is None:
-                    self.feed.say(batch)
-                    return
-                bodies = [encode(logged.fact, logged.at) for logged in batch]
-                after = batch[0].number - 1
-                status = self.schedule.status
-                await self._store.append(
-                    self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=batch[-1].at
-                )
+                await self._fold_through(folding, waits)
+                if self._store is not None and batch:
+                    await self._append(self._store, batch)
             except BaseException as error:
                 self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
                 raise
-            self.grown += sum(map(len, bodies))
+            self._say(batch)
+
+    async def _append(self, store: RunStore, batch: list[Logged]) -> None:
+        bodies = [encode(logged.fact, logged.at) for logged in batch]
+        last = batch[-1]
+        await store.append(
+            self.run_id,
+            epoch=self.epoch,
+            after=batch[0].number - 1,
+            bodies=bodies,
+            status=self.schedule.status,
+            at=last.at,
+        )
+        self.grown += sum(map(len, bodies))
+
+    def _say(self, batch: list[Logged]) -> None:
+        if batch:
             self.feed.say(batch)
 
     async def commit_whole(self, facts: Sequence[Fact]) -> None:
@@ -136,15 +155,16 @@ class Engine:
 
     async def admit(self, admit: Callable[[list[bytes], str], Any], facts: Sequence[Fact]) -> None:
         """Commit the first facts by ``admit``, which hands the bodies to the store's `create`."""
+        batch: list[Logged] = []
         try:
-            batch = await self._decided(facts)
+            await self._fold_through(self._folding(facts, batch), None)
             if self._store is not None:
                 bodies = [encode(logged.fact, logged.at) for logged in batch]
                 self.epoch = await admit(bodies, self.schedule.status)
         except BaseException as error:
             self.lose(error)
             raise
-        self.feed.say(batch)
+        self._say(batch)
 
     async def stop(self, fact: RunStopped) -> None:
         """End the run with ``fact``: first in the log, then in the code that is in flight."""
@@ -198,16 +218,30 @@ class Engine:
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
-    async def _decided(self, facts: Sequence[Fact]) -> list[Logged]:
-        """Fold ``facts`` and all that follows from them at once; return them as they go into the log."""
+    async def _fold_through(self, folding: "Folding", waits: Awaitable[Any] | None) -> None:
+        """Drive `_folding` to its end, awaiting the async routers it meets."""
+        try:
+            if waits is None:
+                waits = next(folding)
+            while True:
+                try:
+                    chosen = await waits
+                except Exception as error:  # noqa: BLE001  the router's, handed to where its result was wanted
+                    waits = folding.throw(error)
+                else:
+                    waits = folding.send(chosen)
+        except StopIteration:
+            return
+
+    def _folding(self, facts: Sequence[Fact], batch: list[Logged]) -> "Folding":
+        """Fold ``facts`` and all that follows from them at once into ``batch``; yields what an async router wants awaited."""
         schedule = self.schedule
         at = self.settings.clock()
-        batch: list[Logged] = []
         for fact in facts:
             number = schedule.number + 1
             schedule.apply(number, at, fact)
             if schedule.undecided and schedule.failure is None:
-                fact, failed = await self._choose(fact)  # noqa: PLW2901  the same fact, with what was chosen
+                fact, failed = yield from self._choosing(fact)  # noqa: PLW2901  the same fact, with what was chosen
                 batch.append(Logged(number, at, fact))
                 if failed is not None:
                     self._fold(batch, at, failed)
@@ -218,9 +252,8 @@ class Engine:
             pause = pause_id(self.run_id, firing.id, "breakpoint", str(firing.held))
             payload = RawJson(b'{"when":"%b"}' % str(firing.held).encode())
             self._fold(batch, at, Paused(pause, "breakpoint", firing.path, firing.id, payload))
-        if schedule.status == "RUNNING" and not self._flying and (end := self._verdict()) is not None:
+        if not self._flying and schedule.status == "RUNNING" and (end := self._verdict()) is not None:
             self._fold(batch, at, end)
-        return batch
 
     def _fold(self, batch: list[Logged], at: float, fact: Fact) -> None:
         number = self.schedule.number + 1
@@ -242,31 +275,35 @@ class Engine:
             return None
         return RunStopped("run_paused")
 
-    async def _choose(self, fact: Fact) -> tuple[Any, StepFailed | None]:
+    def _choosing(self, fact: Fact) -> "Generator[Awaitable[Any], Any, tuple[Fact, StepFailed | None]]":
         """Ask the routers and map edges of everything that departs; return ``fact`` with the choices."""
         schedule = self.schedule
         choices: list[Choice] = []
         while schedule.undecided:
             departure, departing = next(iter(schedule.undecided.items()))
             if isinstance(departing, Firing):
-                place, plan, path, version = departing.place, departing.scope.plan, departing.path, departing.out
+                plan, path, version = departing.scope.plan, departing.path, departing.out
+                ways = plan.ways[departing.place.index]
             else:
-                place, plan, path = departing.plan.places[0], departing.plan, f"{departing.path}START"
+                plan, path = departing.plan, f"{departing.path}START"
                 version = departing.parent.version if departing.parent else schedule.first
+                ways = plan.ways[0]
+            assert version is not None
             try:
-                for way, exit_ in enumerate((*place.routers, *place.spreads)):
-                    choose = exit_.choose if isinstance(exit_, Router) else exit_.over
+                for index, way in enumerate(ways):
+                    choose = way.exit.choose if isinstance(way.exit, Router) else way.exit.over
                     if choose is None:
                         continue
-                    value = choose(self.shape.view(version.values) if self.shape.fields and version else None)
-                    if hasattr(value, "__await__"):
-                        value = await value
-                    if isinstance(exit_, Router):
-                        routes = routes_of(value, exit_, plan, path)
+                    value = choose(self.shape.view(version.values) if self.shape.fields else None)
+                    if not isinstance(value, str) and hasattr(value, "__await__"):
+                        value = yield value
+                    if isinstance(way.exit, Router):
+                        routes = routes_of(value, way.exit, plan, path)
                     else:
-                        routes = items_of(value, exit_, plan, path)
-                    choices.append(Choice(departure, way, routes))
-                    schedule.decide(choices[-1])
+                        routes = items_of(value, way.exit, plan, path)
+                    choice = Choice(departure, index, routes)
+                    choices.append(choice)
+                    schedule.decide(choice)
             except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
                 self.cause = error
                 made = tuple(choice for choice in choices if choice.departure != departure)
@@ -310,10 +347,8 @@ class Engine:
         schedule = self.schedule
         if not schedule.is_blocked():
             ready = schedule.ready
-            alone = len(ready) == 1 and not self._flying and not self._landed
-            if alone and not self._delayed and not schedule.open_pauses and ready[0].retry_at is None:
-                step = ready.pop()
-                await self._await_step(step)
+            if len(ready) == 1 and not self._flying and not self._landed and self._is_calm(ready[0]):
+                await self._await_step(ready.pop())
                 if loop.time() - self._turn_started > _TURN_SECONDS:
                     await asyncio.sleep(0)
                     self._turn_started = loop.time()
@@ -333,17 +368,26 @@ class Engine:
             await self._commit_outcomes(landed)
         return True
 
+    def _is_calm(self, step: Step) -> bool:
+        """Tell whether nothing else of this run can happen before ``step`` ends."""
+        return not self._delayed and not self.schedule.open_pauses and step.retry_at is None
+
     async def _await_step(self, step: Step) -> None:
         """Run the only step there is without a task of its own."""
         self._flying[step.id] = None
-        self.feed.live(step.id, step.path, "step_started", {"step": step.id, "attempt": step.attempt})
+        self.feed.begin(step.id, step.path, step.attempt)
         self._awaits_step = True
         try:
             outcome = await attempt(step, self)
         finally:
             self._awaits_step = False
             self._flying.pop(step.id, None)
-        if self.lost is None and self.schedule.status == "RUNNING":
+        if self.lost is not None or self.schedule.status != "RUNNING":
+            return
+        if isinstance(outcome, StepFinished):
+            text = self.feed.text_of(step.id)
+            await self.commit((outcome if text is None else outcome._replace(text=text),))
+        else:
             await self._commit_outcomes([(step, outcome)])
 
     def _launch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -359,7 +403,7 @@ class Engine:
                 continue
             step.retry_at = None
             self._flying[step.id] = loop.create_task(self._fly(step))
-            self.feed.live(step.id, step.path, "step_started", {"step": step.id, "attempt": step.attempt})
+            self.feed.begin(step.id, step.path, step.attempt)
 
     def _due(self, step: Step) -> None:
         self._delayed.pop(step.id, None)
@@ -380,9 +424,9 @@ class Engine:
         facts: list[Fact] = []
         for step, outcome in landed:
             match outcome:
-                case Finished():
+                case StepFinished():
                     text = self.feed.text_of(step.id)
-                    facts.append(StepFinished(step.id, step.path, step.attempt, outcome.writes, outcome.routes, (), text))
+                    facts.append(outcome if text is None else outcome._replace(text=text))
                 case Failed():
                     facts.append(self._failure(step, outcome))
                 case Asked():

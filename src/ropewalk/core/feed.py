@@ -53,6 +53,8 @@ class Feed:
     def __init__(self, keep: int, last: int = 0) -> None:
         self._entries: deque[Logged] = deque(maxlen=keep)
         self._voices: dict[str, _Voice] = {}
+        self._begun: dict[str, tuple[int, int, str, int]] = {}
+        """Steps in flight: id -> (entry, n) of their step_started, node, attempt."""
         self._entry = last
         self._n = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -62,10 +64,19 @@ class Feed:
         self._entries.extend(batch)
         self._entry = batch[-1].number
         self._n = 0
-        if self._voices:
-            for logged in batch:
-                if isinstance(logged.fact, StepFinished | StepFailed):
-                    self._voices.pop(logged.fact.step, None)
+        for logged in batch:
+            fact = logged.fact
+            if isinstance(fact, StepFinished | StepFailed):
+                self._begun.pop(fact.step, None)
+                if self._voices:
+                    self._voices.pop(fact.step, None)
+        if self._waiting:
+            self.wake()
+
+    def begin(self, step_id: str, node: str, attempt: int) -> None:
+        """Take in that a step has started: the live event step_started, made only when somebody reads it."""
+        self._n += 1
+        self._begun[step_id] = (self._entry, self._n, node, attempt)
         if self._waiting:
             self.wake()
 
@@ -87,15 +98,13 @@ class Feed:
 
     def text_of(self, step_id: str) -> str | None:
         """Return all tokens a step in flight has emitted, joined; None when there were none."""
-        voice = self._voices.get(step_id)
+        voice = self._voices.get(step_id) if self._voices else None
         return "".join(voice.texts) if voice and voice.texts else None
 
     def forget(self, step_id: str) -> None:
         """Drop what a step said whose attempt does not count."""
         self._voices.pop(step_id, None)
-
-    def last_entry(self) -> Logged | None:
-        return self._entries[-1] if self._entries else None
+        self._begun.pop(step_id, None)
 
     def kept(self) -> list[Logged]:
         return list(self._entries)
@@ -113,6 +122,10 @@ class Feed:
             entry = logged.to_entry()
             event = Event(id=str(entry.number), type=entry.type, node=entry.node, data=entry.data)
             found.append((entry.number, 0, event))
+        for step_id, (number, n, node, attempt) in self._begun.items():
+            if (number, n) > cursor:
+                data = {"step": step_id, "attempt": attempt}
+                found.append((number, n, Event(id=f"{number}.{n}", type="step_started", node=node, data=data)))
         for voice in self._voices.values():
             found += _said(voice, cursor)
         found.sort(key=lambda item: item[:2])

@@ -1,9 +1,9 @@
 """A layered layout: boxes in columns from left to right, loops as return lines under or over them.
 
-1. Columns and the links that close a loop (``layout_layers``).
+1. The links that close a loop (``layout_loops``), and the column of each box without them (``layout_layers``).
 2. The order within each column, for few crossings (``layout_order``).
 3. How far down each box stands, for straight lines (``layout_rows``).
-4. Where the columns stand and how the lines run (``layout_lines``).
+4. Where the columns stand (``layout_columns``) and how the lines run (``layout_lines``, ``layout_returns``).
 
 A thousand boxes take about a second; of a picture that nobody could follow anyway the order is only sketched.
 """
@@ -29,7 +29,11 @@ def lay_out(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:
 
 def _moved_to_origin(boxes: Sequence[Box], corners: list[Point], routes: list[Route | None]) -> Layout:
     points = [point for route in routes if route for point in route.points]
-    edges = [*corners, *((x + box.width, y + box.height) for (x, y), box in zip(corners, boxes, strict=True)), *points]
+    edges = [
+        *corners,
+        *((x + box.width, y + box.height) for (x, y), box in zip(corners, boxes, strict=True)),
+        *points,
+    ]
     left, top = min(x for x, _ in edges), min(y for _, y in edges)
     return Layout(
         width=max(x for x, _ in edges) - left,

@@ -9,8 +9,8 @@ Point = tuple[float, float]
 class Port:
     """Where lines touch a box, measured from the box's upper left corner.
 
-    Lines that run forward touch it at ``x``, ``y`` from the side. A line that returns may touch the rectangle from below
-    or above, unless something of the same box is in the way.
+    Lines that run forward touch it at ``x``, ``y`` from the side. A line that returns may touch the rectangle
+    from below or above, unless something of the same box is in the way.
     """
 
     x: float
@@ -38,6 +38,8 @@ class Link:
     source: int
     target: int
     outlet: int = 0
+    chosen: bool = False
+    """It may be taken or not; rather such a link is taken to close a loop than another."""
     hidden: bool = False
     """Counts when the boxes are placed, but is not drawn."""
 
@@ -46,8 +48,8 @@ class Link:
 class Route:
     """Where a link runs.
 
-    Between two points of different height the line of a curved route swings from level to level; other routes have
-    level and upright stretches only.
+    Between two points of different height the line of a curved route swings from level to level; other routes
+    have level and upright stretches only.
     """
 
     points: tuple[Point, ...]

@@ -1,15 +1,15 @@
 """Into which column each box goes, and which links are drawn around the columns instead of through them.
 
-1. A depth-first walk from the first box, links in declared order, finds the links that close a loop.
-2. Without those, a box stands one column behind the last of its predecessors; the last box ends the picture.
-3. A link that skips columns gets a bend in each of them, so that no box is put in its way. Where that would take more
-   bends than anybody could follow, the longest links are led around everything instead.
+1. Without the links that close a loop (``layout_loops``), a box stands one column behind the last of its predecessors; the last box ends the picture.
+2. A link that skips columns gets a bend in each of them, so that no box is put in its way. Where that would
+   take more bends than anybody could follow, the longest links are led around everything instead.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ropewalk.core.layout_boxes import Link
+from ropewalk.core.layout_loops import find_back_links
 
 MOST_BENDS = 12_000
 
@@ -57,35 +57,6 @@ def _chain(link: Link, column_of: list[int]) -> list[int]:
         chain.append(len(column_of))
         column_of.append(column)
     return [*chain, link.target]
-
-
-def find_back_links(count: int, links: Sequence[Link]) -> set[int]:
-    """Return the links that lead to a box from which the walk has not returned yet; without them there is no loop."""
-    leaving: list[list[int]] = [[] for _ in range(count)]
-    for number, link in enumerate(links):
-        leaving[link.source].append(number)
-    back: set[int] = set()
-    entered = [False] * count
-    left = [False] * count
-    for root in range(count):
-        if entered[root]:
-            continue
-        entered[root] = True
-        walk = [(root, iter(leaving[root]))]
-        while walk:
-            box, rest = walk[-1]
-            number = next(rest, None)
-            if number is None:
-                left[box] = True
-                walk.pop()
-                continue
-            target = links[number].target
-            if not entered[target]:
-                entered[target] = True
-                walk.append((target, iter(leaving[target])))
-            elif not left[target]:
-                back.add(number)
-    return back
 
 
 def _columns(count: int, links: Sequence[Link], back: set[int]) -> list[int]:

@@ -1,12 +1,13 @@
 """In which order the items of a column stand, so that few lines cross.
 
-Each column is sorted by the mean position of what its items are linked to, forwards and backwards in turn; the order
-with the fewest crossings is kept. It begins with the declared order, and ties leave it as it is.
+Each column is sorted by the mean position of what its items are linked to, forwards and backwards in turn;
+the order with the fewest crossings is kept. It begins with the declared order, and ties leave it as it is.
 """
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ropewalk.core.layout_boxes import Box, Link
 from ropewalk.core.layout_layers import Layers
@@ -48,7 +49,7 @@ def _ends(boxes: Sequence[Box], links: Sequence[Link], layers: Layers) -> _Ends:
     for number, chain in layers.chains.items():
         link = links[number]
         share = link.outlet / len(boxes[link.source].outlets)
-        for source, target in zip(chain, chain[1:], strict=False):
+        for source, target in pairwise(chain):
             before[target].append((source, share if source == link.source else 0.0))
             after[source].append(target)
     return _Ends(before, after)
@@ -84,7 +85,7 @@ def _swept(columns: list[list[int]], ends: _Ends, *, forwards: bool) -> list[lis
 def _crossings(columns: list[list[int]], ends: _Ends) -> int:
     """Count the pairs of lines that cross: inversions, found by keeping what was passed sorted."""
     crossings = 0
-    for left, right in zip(columns, columns[1:], strict=False):
+    for left, right in pairwise(columns):
         position = {item: index for index, item in enumerate(left)}
         passed: list[float] = []
         for item in right:

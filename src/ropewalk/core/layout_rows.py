@@ -1,9 +1,10 @@
 """How far down each item stands: as level with its neighbours as the order of the columns allows.
 
-For each column this is solved exactly: the items that would overlap where they want to be become one block, and a block
-stands where the weighted sum of the distances to what its items want is least. So a line of single nodes is straight,
-two equal branches lie evenly around their fork, and the lighter of two unequal ones steps aside. Bends have next to no
-weight in this; when the boxes stand, long links are drawn as straight as the boxes leave room for.
+For each column this is solved exactly: the items that would overlap where they want to be become one block,
+and a block stands where the weighted sum of the distances to what its items want is least. So a line of
+single nodes is straight, two equal branches lie evenly around their fork, and the lighter of two unequal ones
+steps aside. Bends have next to no weight in this; when the boxes stand, long links are drawn as straight as
+the boxes leave room for.
 """
 
 from collections.abc import Callable, Sequence
@@ -103,9 +104,7 @@ def _settle(
 ) -> None:
     blocks: list[_Block] = []
     for index, item in enumerate(column):
-        wishes = sorted(
-            (tops[near] + below, weight) for side in pulls for near, below, weight in side[item]
-        )
+        wishes = sorted((tops[near] + below, weight) for side in pulls for near, below, weight in side[item])
         wish = _median(wishes, tops[item], stay=len(pulls) > 1) if wishes else tops[item]
         weight = sum(weight for _, weight in wishes) or _LIGHT
         block = _Block(index, 1, heights[item], [(wish, weight)], wish, wish * weight, weight)
@@ -138,7 +137,10 @@ def _joined(upper: _Block, lower: _Block, gaps: list[float]) -> _Block:
 
 
 def _median(wishes: list[tuple[float, float]], now: float, *, stay: bool) -> float:
-    """Return where the weighted distance to all is least; of a whole stretch the middle, or what is nearest to ``now``."""
+    """Return where the weighted distance to all is least.
+
+    Where that is a whole stretch, it is the middle of it, or to ``stay``, what of it is nearest to ``now``.
+    """
     heavy = [wish for wish in wishes if wish[1] > _LIGHT * 2] or wishes
     half = sum(weight for _, weight in heavy) / 2
     passed = 0.0
@@ -183,7 +185,9 @@ def _straighten(
                     tops[bend] = level
 
 
-def _runs(bends: list[int], room: Callable[[int], tuple[float, float]]) -> list[tuple[list[int], float, float]]:
+def _runs(
+    bends: list[int], room: Callable[[int], tuple[float, float]]
+) -> list[tuple[list[int], float, float]]:
     """Split a chain's bends into the longest stretches that can be level, each with the room it has."""
     runs: list[tuple[list[int], float, float]] = []
     for bend in bends:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ropewalk.core.drawing import to_dot, to_mermaid, to_svg
 from ropewalk.core.plan import Plan
 from ropewalk.errors import PartMissing
 
@@ -27,14 +26,20 @@ class Picture:
 
     @property
     def svg(self) -> str:
+        from ropewalk.core.drawing import to_svg  # noqa: PLC0415  loaded when somebody looks, not when a graph runs
+
         return to_svg(self._plan, statuses=self._statuses, counts=self._counts, taken=self._taken)
 
     @property
     def mermaid(self) -> str:
+        from ropewalk.core.drawing import to_mermaid  # noqa: PLC0415  loaded when somebody looks, not when a graph runs
+
         return to_mermaid(self._plan, statuses=self._statuses)
 
     @property
     def dot(self) -> str:
+        from ropewalk.core.drawing import to_dot  # noqa: PLC0415  loaded when somebody looks, not when a graph runs
+
         return to_dot(self._plan, statuses=self._statuses)
 
     def save(self, path: str | Path) -> Path:

@@ -67,6 +67,7 @@ class Firing:
         "items",
         "number",
         "out",
+        "path",
         "pause",
         "place",
         "remaining",
@@ -79,6 +80,8 @@ class Firing:
 
     def __init__(self, place: Place, scope: Scope, number: int, version: Version) -> None:
         self.id = f"{scope.prefix}{place.name}#{number}"
+        self.path = scope.path + place.node
+        """The node as people see it: with the subgraphs around it."""
         self.place = place
         self.scope = scope
         self.number = number
@@ -99,10 +102,6 @@ class Firing:
         self.scopes: dict[int, Scope] = {}
 
     @property
-    def path(self) -> str:
-        return self.scope.path + self.place.node
-
-    @property
     def is_shared(self) -> bool:
         """Tell whether several instances start with the same version."""
         return self.items is not None and self.place.fan != "sequence"
@@ -120,6 +119,7 @@ class Step:
         "id",
         "index",
         "item",
+        "path",
         "place",
         "records",
         "retry_at",
@@ -131,6 +131,7 @@ class Step:
     def __init__(self, firing: Firing, step_id: str, index: int | None, item: RawJson | None) -> None:
         self.firing = firing
         self.id = step_id
+        self.path = firing.path
         self.place = firing.place
         self.index = index
         self.item = item
@@ -155,10 +156,6 @@ class Step:
     @property
     def version(self) -> Version:
         return self.firing.version
-
-    @property
-    def path(self) -> str:
-        return self.firing.scope.path + self.place.node
 
     def inherited_item(self) -> RawJson | None:
         """Return its own item, or that of the nearest group around it."""

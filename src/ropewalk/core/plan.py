@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
-from ropewalk.codec import ANY
+from ropewalk.codec import ANY, RawJson
 from ropewalk.core.retry import NO_RETRY, Retry
 
 START = "__start__"
@@ -76,6 +76,17 @@ class Spread:
     over: Callable[..., Any]
 
 
+class Way(NamedTuple):
+    """What one router or map edge may lead to."""
+
+    edge: int
+    routes: Mapping[str, int]
+    """A router's targets by name; empty for a map edge."""
+    target: int
+    """A map edge's target; -1 for a router."""
+    exit: "Router | Spread"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where steps happen."""
@@ -103,6 +114,16 @@ class Place:
     spreads: tuple[Spread, ...] = ()
 
     @property
+    def own_router(self) -> Router | None:
+        """The router that reads what the node itself returned, if it has one."""
+        return next((router for router in self.routers if router.choose is None), None)
+
+    @property
+    def repeats(self) -> tuple[RawJson, ...]:
+        """The items of a repeat: its numbers from 0."""
+        return tuple(RawJson(b"%d" % number) for number in range(self.repeat))
+
+    @property
     def targets(self) -> tuple[int, ...]:
         """Every place an edge leads to, in the order of the edges, each once."""
         pairs = [(arrow.edge, arrow.target) for arrow in self.arrows]
@@ -121,6 +142,25 @@ class Plan:
     @cached_property
     def by_name(self) -> dict[str, Place]:
         return {place.name: place for place in self.places}
+
+    @cached_property
+    def ways(self) -> tuple[tuple[Way, ...], ...]:
+        """For each place its routers, then its map edges: what `Choice.way` counts."""
+        return tuple(
+            (
+                *(Way(router.edge, router.routes, -1, router) for router in place.routers),
+                *(Way(spread.edge, {}, spread.target, spread) for spread in place.spreads),
+            )
+            for place in self.places
+        )
+
+    @cached_property
+    def sole(self) -> tuple[int, ...]:
+        """For each place the target of its only plain edge, where it has just that; else -1."""
+        return tuple(
+            place.arrows[0].target if len(place.arrows) == 1 and not place.routers and not place.spreads else -1
+            for place in self.places
+        )
 
     @cached_property
     def after(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ any drawing tried with thousands of random orders.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ropewalk.codec import RawJson
@@ -25,7 +25,7 @@ from ropewalk.core.facts import (
     StepRecorded,
 )
 from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step
-from ropewalk.core.plan import Place, Plan
+from ropewalk.core.plan import START, Plan, Router, Way
 from ropewalk.core.state import EMPTY, Shape, Values
 from ropewalk.core.versions import Version, Versions
 from ropewalk.errors import TooManyIterations
@@ -82,20 +82,24 @@ class Schedule:
 
     def decide(self, choice: Choice) -> None:
         """Take in what a router or map edge of a departing place chose; once all of it is known the place departs."""
-        departing = self.undecided[choice.departure]
-        chosen = self._chosen.setdefault(choice.departure, {})
-        chosen[choice.way] = choice.routes
-        place = departing.place if isinstance(departing, Firing) else departing.plan.places[0]
-        if len(chosen) < len(ways(place)):
-            return
-        del self.undecided[choice.departure], self._chosen[choice.departure]
+        departure, way, routes = choice
+        departing = self.undecided[departure]
+        chosen = self._chosen[departure]
+        chosen[way] = routes
         if isinstance(departing, Firing):
+            if len(chosen) < len(departing.scope.plan.ways[departing.place.index]):
+                return
             assert departing.out is not None
+            del self.undecided[departure], self._chosen[departure]
             self._depart(departing, departing.out, chosen)
         else:
+            if len(chosen) < len(departing.plan.ways[0]):
+                return
+            del self.undecided[departure], self._chosen[departure]
             version = departing.parent.version if departing.parent else self.first
-            self._leave(departing, place, 1, version, chosen)
-        self._run()
+            self._leave(departing, 0, 1, version, chosen)
+        if self._work:
+            self._run()
 
     # -- what it tells ------------------------------------------------------------------------------------------------
 
@@ -133,7 +137,9 @@ class Schedule:
         firing = step.firing
         if fact.routes is not None:
             firing.routes[step.index or 0] = fact.routes
-        version = self.versions.after(firing.version, fact.writes, only=not firing.is_shared)
+        version = firing.version
+        if fact.writes or firing.items is not None:
+            version = self.versions.after(version, fact.writes, only=not firing.is_shared)
         self._instance_finished(firing, step.index or 0, version)
         if self._work:
             self._run()
@@ -244,27 +250,29 @@ class Schedule:
 
     def _enter(self, scope: Scope, version: Version) -> None:
         """Give START's tokens to a fresh scope."""
-        start = scope.plan.places[0]
-        if ways(start):
-            self.undecided[f"{scope.prefix}{start.name}"] = scope
+        if scope.plan.ways[0]:
+            departure = f"{scope.prefix}{START}"
+            self.undecided[departure] = scope
+            self._chosen[departure] = {}
         else:
-            self._leave(scope, start, 1, version, {})
+            self._leave(scope, 0, 1, version, _NONE_CHOSEN)
 
     def _leave(
-        self, scope: Scope, place: Place, number: int, version: Version, chosen: dict[int, tuple[Route, ...]]
+        self, scope: Scope, place: int, number: int, version: Version, chosen: dict[int, tuple[Route, ...]]
     ) -> None:
         """Give a token to every target of ``place``; none at all ends the branch."""
+        plan = scope.plan
         gone = False
-        for arrow in place.arrows:
+        for arrow in plan.places[place].arrows:
             self._arrive(scope, arrow.target, Arrival(arrow.edge, number, version, None))
             gone = True
-        for way, (edge, targets) in enumerate(ways(place)):
-            for target, items in _grouped(targets, chosen.get(way, ())).items():
-                self._arrive(scope, target, Arrival(edge, number, version, items))
+        for index, way in enumerate(plan.ways[place]):
+            for target, items in _grouped(way, chosen.get(index, ())):
+                self._arrive(scope, target, Arrival(way.edge, number, version, items))
                 gone = True
         if not gone:
-            self._arrive(scope, len(scope.plan.places) - 1, Arrival(_LAST_EDGE, number, version, None))
-        self._work.append((scope, place.index))
+            self._arrive(scope, len(plan.places) - 1, Arrival(_LAST_EDGE, number, version, None))
+        self._work.append((scope, place))
 
     def _arrive(self, scope: Scope, place: int, arrival: Arrival) -> None:
         arrival.version.refs += 1
@@ -307,36 +315,49 @@ class Schedule:
         self._run()
 
     def _fire(self, scope: Scope, index: int) -> None:
+        """Start a place with everything that waits there."""
+        arrivals = scope.waiting[index]
+        items: tuple[RawJson | None, ...] | None = None
+        if len(arrivals) == 1:
+            version, items = arrivals[0].version, arrivals[0].items
+        else:
+            arrivals.sort(key=_order)
+            version = self.versions.merged([arrival.version for arrival in arrivals])
+            if any(arrival.items is not None for arrival in arrivals):
+                items = tuple(item for arrival in arrivals for item in (_ONE if arrival.items is None else arrival.items))
+        del scope.waiting[index]
+        scope.waiting_bits ^= 1 << index
+        if not self._begin(scope, index, version, items):
+            scope.waiting[index] = arrivals
+            scope.waiting_bits |= 1 << index
+
+    def _begin(self, scope: Scope, index: int, version: Version, items: tuple[RawJson | None, ...] | None) -> bool:
+        """Start a place, unless it has run as often as it may."""
         number = scope.counts.get(index, 0) + 1
         place = scope.plan.places[index]
         if number > self.max_iterations:
             if self.failure is None:
                 error = TooManyIterations(scope.path + place.node, self.max_iterations)
                 self.failure = RunStopped("run_failed", error.code, error.node, 0, str(error))
-            return
+            return False
         scope.counts[index] = number
-        arrivals = scope.waiting.pop(index)
-        scope.waiting_bits ^= 1 << index
-        if len(arrivals) == 1:
-            version = arrivals[0].version
-            if version.edits != len(self.versions.edits):
-                version = self.versions.merged([version])
-        else:
-            arrivals.sort(key=_order)
-            version = self.versions.merged([arrival.version for arrival in arrivals])
+        if version.edits != len(self.versions.edits):
+            version = self.versions.merged([version])
         if (version.parents or version.writes) and not scope.active and not scope.waiting and _is_alone(scope):
             self.versions.cut(version)
         firing = Firing(place, scope, number, version)
         scope.active[index] = firing
         scope.active_bits |= 1 << index
-        if place.fan == "parallel" or place.fan == "sequence":
-            firing.items = tuple(RawJson(b"%d" % index) for index in range(place.repeat))
-        elif any(arrival.items is not None for arrival in arrivals):
-            firing.items = tuple(item for arrival in arrivals for item in (arrival.items or (None,) * (arrival.items is None)))
+        firing.items = items if place.fan is None or place.fan == "map" else place.repeats
         if place.interrupt == "before":
             self._hold(firing, "before")
+        elif firing.items is None and place.plan is None:
+            firing.remaining = 1
+            step = self.steps[firing.id] = Step(firing, firing.id, None, None)
+            self.ready.append(step)
         else:
             self._open(firing)
+        return True
 
     def _open(self, firing: Firing) -> None:
         count = 1 if firing.items is None else len(firing.items)
@@ -363,6 +384,11 @@ class Schedule:
         self._enter(scope, firing.version)
 
     def _instance_finished(self, firing: Firing, index: int, version: Version) -> None:
+        if firing.items is None:
+            firing.remaining = 0
+            firing.scopes.clear()
+            self._close(firing, version)
+            return
         firing.results[index] = version
         firing.scopes.pop(index, None)
         firing.remaining -= 1
@@ -374,11 +400,8 @@ class Schedule:
                 return
             self._close(firing, version)
         elif not firing.remaining:
-            if not firing.is_shared:
-                self._close(firing, version)
-            else:
-                firing.version.refs -= 1
-                self._close(firing, self.versions.merged([result for result in firing.results if result is not None]))
+            firing.version.refs -= 1
+            self._close(firing, self.versions.merged([result for result in firing.results if result is not None]))
 
     def _close(self, firing: Firing, version: Version) -> None:
         firing.out = version
@@ -390,26 +413,30 @@ class Schedule:
     def _part(self, firing: Firing) -> None:
         """Let a finished firing go on, at once or when its routers have chosen."""
         assert firing.out is not None
-        place = firing.place
-        if not place.routers and not place.spreads:
-            self._depart(firing, firing.out, {})
+        ways = firing.scope.plan.ways[firing.place.index]
+        if not ways:
+            self._depart(firing, firing.out, _NONE_CHOSEN)
             return
         chosen: dict[int, tuple[Route, ...]] = {}
-        for way, router in enumerate(place.routers):
-            if router.choose is None:
-                returned = (firing.routes[index] for index in sorted(firing.routes))
-                chosen[way] = tuple(dict.fromkeys(route for routes in returned for route in routes))
-        if len(chosen) == len(ways(place)):
+        for index, way in enumerate(ways):
+            if isinstance(way.exit, Router) and way.exit.choose is None:
+                returned = (firing.routes[instance] for instance in sorted(firing.routes))
+                chosen[index] = tuple(dict.fromkeys(route for routes in returned for route in routes))
+        if len(chosen) == len(ways):
             self._depart(firing, firing.out, chosen)
             return
         self._chosen[firing.id] = chosen
         self.undecided[firing.id] = firing
 
     def _depart(self, firing: Firing, version: Version, chosen: dict[int, tuple[Route, ...]]) -> None:
-        scope = firing.scope
-        del scope.active[firing.place.index]
-        scope.active_bits ^= 1 << firing.place.index
-        self._leave(scope, firing.place, firing.number, version, chosen)
+        scope, index = firing.scope, firing.place.index
+        del scope.active[index]
+        scope.active_bits ^= 1 << index
+        if not scope.active and not scope.waiting and not scope.ended:  # the only token: it may go straight on
+            target = scope.plan.sole[index] if not chosen else _sole_target(scope.plan, index, chosen)
+            if 0 < target < len(scope.plan.places) - 1 and self._begin(scope, target, version, None):
+                return
+        self._leave(scope, index, firing.number, version, chosen)
         version.refs -= 1
 
     def _scope_finished(self, scope: Scope) -> None:
@@ -446,22 +473,14 @@ class Schedule:
         self._run()
 
 
-def ways(place: Place) -> list[tuple[int, "dict[str, int] | int"]]:
-    """Return (edge, targets) of a place's routers, then of its map edges: what a `Choice.way` counts."""
-    if not place.routers and not place.spreads:
-        return _NO_WAYS
-    pairs: list[tuple[int, dict[str, int] | int]] = [(router.edge, dict(router.routes)) for router in place.routers]
-    pairs += [(spread.edge, spread.target) for spread in place.spreads]
-    return pairs
-
-
 def pause_id(run_id: str, step: str, name: str, nth: int | str) -> str:
     """Return the id of a pause: the same for the same question of the same run, different in a fork."""
     return "p_" + hashlib.sha256(f"{run_id}\0{step}\0{name}\0{nth}".encode()).hexdigest()[:16]
 
 
-_NO_WAYS: list[tuple[int, "dict[str, int] | int"]] = []
+_NONE_CHOSEN: dict[int, tuple[Route, ...]] = {}
 _LAST_EDGE = 1 << 60
+_ONE: tuple[RawJson | None, ...] = (None,)
 _STATUSES = {"run_paused": "PAUSED", "run_done": "DONE", "run_failed": "FAILED", "run_cancelled": "CANCELLED"}
 _HANDLERS: dict[type, Callable[[Schedule, Any], None]] = {
     RunStarted: Schedule._started,  # pyright: ignore[reportPrivateUsage] a table of this class's own methods
@@ -498,23 +517,28 @@ def _is_alone(scope: Scope) -> bool:
         if parent is None:
             return True
         scope = parent.scope
-        if len(scope.active) != 1 or scope.waiting or len(parent.results) != 1:
+        if len(scope.active) != 1 or scope.waiting or len(parent.results) > 1:
             return False
     return False
 
 
-def _grouped(
-    targets: "dict[str, int] | int", routes: tuple[Route, ...]
-) -> dict[int, tuple[RawJson | None, ...] | None]:
+def _sole_target(plan: Plan, place: int, chosen: dict[int, tuple[Route, ...]]) -> int:
+    """Return the one target of a place that has a single way and chose one node without an item; else -1."""
+    ways = plan.ways[place]
+    if len(ways) != 1 or plan.places[place].arrows:
+        return -1
+    routes = chosen[0]
+    return ways[0].routes.get(routes[0].name, -1) if len(routes) == 1 and routes[0].item is None else -1
+
+
+def _grouped(way: Way, routes: tuple[Route, ...]) -> Iterable[tuple[int, tuple[RawJson | None, ...] | None]]:
     """Return what goes to each target: the items sent to it, or None where it was chosen without one."""
-    if isinstance(targets, int):
-        return {targets: tuple(route.item for route in routes)}
+    if way.target >= 0:
+        return [(way.target, tuple(route.item for route in routes))]
     sent: dict[int, list[RawJson | None]] = {}
-    for route in routes:
-        sent.setdefault(targets[route.name], []).append(route.item)
-    return {
-        target: None if all(item is None for item in items) else tuple(items) for target, items in sent.items()
-    }
+    for name, item in routes:
+        sent.setdefault(way.routes[name], []).append(item)
+    return [(target, tuple(items) if any(items) else None) for target, items in sent.items()]
 
 
 def _live_versions(scope: Scope) -> Iterator[Version]:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ropewalk.codec import RawJson
 from ropewalk.core.context import Asking, Context, Recorder
-from ropewalk.core.facts import Route
+from ropewalk.core.facts import Route, StepFinished
 from ropewalk.core.places import Step
 from ropewalk.core.routes import routes_of
 from ropewalk.core.state import Shape, Write
@@ -18,12 +18,6 @@ log = logging.getLogger("ropewalk")
 
 GRACE_SECONDS = 5.0
 """How long a cancelled node may clean up before it is left behind and reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    writes: list[Write]
-    routes: tuple[Route, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class Gone:
     """The attempt was cancelled by the engine; nothing of it counts."""
 
 
-Outcome = Finished | Asked | Failed | Gone
+Outcome = StepFinished | Asked | Failed | Gone
 GONE = Gone()
 
 
@@ -101,22 +95,19 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
             ctx.closed = True
 
 
-def _finished(step: Step, result: Any, view: Any, shape: Shape) -> Finished:
-    place = step.place
+def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
     writes: list[Write] = []
+    routes: tuple[Route, ...] | None = None
     if view is not None:
         writes = shape.changes(view, f"Node {step.path!r}")
-    if place.routers:
-        for router in place.routers:
-            if router.choose is None:
-                return Finished(writes, routes_of(result, router, step.firing.scope.plan, step.path))
-    if result is None or result is view:
-        return Finished(writes, None)
-    if not isinstance(result, dict):
+    if step.place.routers and (router := step.place.own_router) is not None:
+        routes = routes_of(result, router, step.firing.scope.plan, step.path)
+    elif isinstance(result, dict):
+        if result:
+            writes += shape.returned(result, f"Node {step.path!r}")
+    elif result is not None and result is not view:
         raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
-    if result:
-        writes += shape.returned(result, f"Node {step.path!r}")
-    return Finished(writes, None)
+    return StepFinished(step.id, step.path, step.attempt, writes, routes)
 
 
 async def _within(seconds: float, step: Step, is_async: bool, arguments: dict[str, Any], runner: Runner) -> Any:

@@ -1,6 +1,6 @@
 """The state as one step sees it: a copy made field by field when first read, so that what a step does not touch costs nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from ropewalk.core.state import Values
 
 _OWN = ("rw_values",)
+_PYDANTIC: dict[str, Callable[[tuple[str, ...], Mapping[str, Any]], Any]] = {
+    "__pydantic_fields_set__": lambda fields, _: set(fields),
+    "__pydantic_extra__": lambda *_: None,
+    "__pydantic_private__": lambda _, private: {name: attr.get_default() for name, attr in private.items()} or None,
+}
 # Pydantic methods that look at the instance dictionary behind attribute access: they must find every field there.
 _WHOLE = (
     "model_dump",
@@ -44,8 +49,14 @@ def view_class(state_class: type[BaseModel]) -> Any:
     """
     fields = tuple(state_class.model_fields)
     known = frozenset(fields)
+    private: Mapping[str, Any] = state_class.__private_attributes__
+    put = object.__setattr__
 
     def __getattr__(self: Any, name: str) -> Any:
+        if name in _PYDANTIC:  # slots that only pydantic's own methods ask for, filled when they do
+            value = _PYDANTIC[name](fields, private)
+            put(self, name, value)
+            return value
         rich = object.__getattribute__(self, "rw_values").rich
         if name in rich:
             value = self.__dict__[name] = thaw(rich[name])
@@ -79,16 +90,11 @@ def view_class(state_class: type[BaseModel]) -> Any:
         **{name: _filling(getattr(state_class, name), fields) for name in _WHOLE if hasattr(state_class, name)},
     }
     generated: Any = type(state_class)(state_class.__name__, (state_class,), namespace)
-    private: Mapping[str, Any] = state_class.__private_attributes__
-    put = object.__setattr__
     new = object.__new__
 
     def make(values: "Values") -> Any:
         view = new(generated)
         put(view, "__dict__", values.plain.copy())
-        put(view, "__pydantic_fields_set__", set(fields))
-        put(view, "__pydantic_extra__", None)
-        put(view, "__pydantic_private__", {name: attr.get_default() for name, attr in private.items()} if private else None)
         put(view, "rw_values", values)
         return view
 
