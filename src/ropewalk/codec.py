@@ -40,9 +40,10 @@ def stored_form(adapter: TypeAdapter[Any], value: Any, what: str) -> tuple[RawJs
     return RawJson(raw), back
 
 
-def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float) -> bytes:
-    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are."""
-    body = b'{"type":%b,"node":%b,"at":%b,"data":%b}' % (to_json(kind), to_json(node), to_json(at), dump_json(data))
+def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float, *, plain: bool = False) -> bytes:
+    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are; ``plain``: there are none."""
+    raw = to_json(data) if plain else dump_json(data)
+    body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
     if len(body) > MAX_ENTRY_BYTES:
         raise TooLarge(f"The {kind} entry of {node!r}", len(body), MAX_ENTRY_BYTES)
     return body

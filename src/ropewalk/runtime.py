@@ -1,8 +1,8 @@
 """Puts the parts together: the one file that knows which URL means which part."""
 
 from importlib import metadata
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
 
@@ -58,10 +58,25 @@ def open_store(url: str) -> RunStore:
     if scheme == "sqlite":
         from ropewalk.stores.sqlite import SqliteRunStore  # noqa: PLC0415  loads the driver only when used
 
-        return SqliteRunStore.from_url(url)
+        return SqliteRunStore(_sqlite_path(url), durability=_durability(url))
     plugs = metadata.entry_points(group="ropewalk.stores")
     for plug in plugs:
         if plug.name == scheme:
             make: Any = plug.load()
             return make(url)
     raise PartUnknown("store", url, ["memory:", "sqlite:///runs.db", *(f"{plug.name}://" for plug in plugs)])
+
+
+def _sqlite_path(url: str) -> str:
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/")
+    if parts.netloc or not path:
+        raise PartUnknown("store", url, ["sqlite:///runs.db", "sqlite:////var/lib/runs.db"])
+    return path
+
+
+def _durability(url: str) -> Literal["full", "normal"]:
+    given = parse_qs(urlsplit(url).query).get("durability", ["full"])[-1]
+    if given not in ("full", "normal"):
+        raise PartUnknown("durability", given, ["full", "normal"])
+    return "full" if given == "full" else "normal"

@@ -5,8 +5,8 @@ Nodes are named by their path (``load``, ``sub/check``), START and END by ``__st
 
 from collections.abc import Mapping
 
-from ropewalk.core.drawing_dot import write_dot
 from ropewalk.core.drawing_compose import compose
+from ropewalk.core.drawing_dot import write_dot
 from ropewalk.core.drawing_mermaid import write_mermaid
 from ropewalk.core.drawing_outline import outline
 from ropewalk.core.drawing_shapes import Progress

@@ -40,7 +40,7 @@ def _outlet(shape: Shape, line: Line) -> int:
 
 
 def _guesses(outline: Outline) -> list[Link]:
-    """Return hidden links that put shapes which only an unknown route can lead to behind a router with such."""
+    """Return hidden links that put what only unknown routes can lead to behind a router with such."""
     asking = [index for index, shape in enumerate(outline.shapes) if shape.asks]
     reached = {line.target for line in outline.lines} | {0, len(outline.shapes) - 1}
     return [

@@ -75,7 +75,7 @@ def _arrow(line: Line, outline: Outline, prefix: str, *, back: bool) -> str:
 
 
 def _end(outline: Outline, index: int, prefix: str, *, leaving: bool) -> tuple[str, dict[str, str]]:
-    """Return the node that an edge touches, and what cuts the edge at the border where it leads to a group."""
+    """Return the node that an edge touches, and for a group what cuts the edge off at its border."""
     inner = outline.shapes[index].inner
     if not inner:
         return f"{prefix}{index}", {}

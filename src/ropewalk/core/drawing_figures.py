@@ -120,7 +120,7 @@ class _Content:
 
 
 def measure(shape: Shape, leaving: Leaving, inner: Picture | None, *, icons: bool, depth: int) -> Figure:
-    """Put pills and ports around the body of ``shape``; with ``icons`` there is room in it for the sign of a status."""
+    """Put pills and ports around the body of ``shape``; with ``icons`` it has room for a status."""
     if inner:
         content = _group(shape, inner, icons=icons)
     elif shape.kind in {"start", "end"}:
@@ -215,7 +215,7 @@ def _pill(exit: Exit, x: float, middle: float) -> Pill:
 
 
 def _body_port(shape: Shape, body: Rect, at: Point, stack: float) -> Port:
-    """Return where lines touch a body: from above or below a group near its beginning or end, others anywhere."""
+    """Return where lines touch a body: from above or below, a group only near its beginning or its end."""
     left, right = body.x, body.right
     if shape.kind == "group":
         left, right = (right - _DOOR, right) if at[0] else (left, left + _DOOR)

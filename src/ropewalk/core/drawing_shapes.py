@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 from ropewalk.core.drawing_figures import (
     ICON,
     NAME_SIZE,
+    NOTE_AWAY,
     NOTE_ICON,
     STACK,
     STUB,
@@ -21,7 +22,10 @@ from ropewalk.core.drawing_style import DIAMOND, SIGNS
 from ropewalk.core.drawing_text import TIMES, clean, legal, text_width
 from ropewalk.core.layout_boxes import Point
 
-_SIGN = 14.0
+_BASELINE = 23.5
+"""From the top of a node to the foot of its name; each note stands a line lower."""
+_LINE = 16.0
+_SIGN_UP = 11.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +51,7 @@ def write_shape(figure: Figure, place: Point, progress: Progress) -> str:
             f'<g class="{" ".join(names)}" data-node={attribute(shape.path)}{marks}>',
             f"<title>{escape(_title(figure, status, count))}</title>",
             *_body(figure, body),
-            *_words(figure, body, status, room=progress.statuses is not None),
+            *_words(figure, body, status),
             _badge(body, count) if count else "",
             "</g>",
             *_stems(figure, place),
@@ -76,11 +80,9 @@ def _title(figure: Figure, status: str | None, count: int) -> str:
 def _body(figure: Figure, body: Rect) -> Iterator[str]:
     kind = figure.shape.kind
     radius = 12 if kind == "group" else 9
-    if figure.shape.stacked:
-        for step in (2 * STACK, STACK):
-            yield _rect(
-                "card", Rect(x=body.x + step, y=body.y + step, width=body.width, height=body.height), radius
-            )
+    for step in (2 * STACK, STACK) if figure.shape.stacked else ():
+        card = Rect(x=body.x + step, y=body.y + step, width=body.width, height=body.height)
+        yield _rect("card", card, radius)
     if kind == "choice":
         yield f'<path class="body" d="{_hexagon(body)}"/>'
         return
@@ -104,40 +106,37 @@ def _hexagon(body: Rect) -> str:
     return f"M{left} {middle}L{near} {top}H{far}L{right} {middle}L{far} {bottom}H{near}Z"
 
 
-def _words(figure: Figure, body: Rect, status: str | None, *, room: bool) -> Iterator[str]:
+def _words(figure: Figure, body: Rect, status: str | None) -> Iterator[str]:
     if figure.shape.kind == "group":
-        yield from _group_title(figure, body, status, room=room)
+        yield from _group_title(figure, body, status)
         return
-    if figure.label:
-        icon = ICON if room and figure.shape.kind not in {"start", "end"} else 0.0
-        y = body.middle + 4.2 if figure.shape.kind in {"start", "end"} else body.y + 23.5
-        name = text_width(figure.label, NAME_SIZE)
-        x = body.x + (body.width + icon) / 2
-        if icon:
-            yield _sign(status, x - name / 2 - icon, y - 11.5)
-        yield _text("name middle", x, y, figure.label)
+    middle = body.x + body.width / 2
+    if figure.shape.kind in {"start", "end"}:
+        if figure.label:
+            yield _text("middle", middle, body.middle + 4.2, figure.label)
+        return
+    y, icon = body.y + _BASELINE, ICON if status in SIGNS else 0.0
+    yield _sign(status, middle - (text_width(figure.label, NAME_SIZE) + icon) / 2, y - _SIGN_UP)
+    yield _text("name middle", middle + icon / 2, y, figure.label)
     for line, note in enumerate(figure.notes, 1):
-        yield _note(note, body.x + body.width / 2 - note_width(note) / 2, body.y + 23.5 + 16 * line)
+        yield _note(note, middle - note_width(note) / 2, y + _LINE * line)
 
 
-def _group_title(figure: Figure, body: Rect, status: str | None, *, room: bool) -> Iterator[str]:
-    x, y = body.x + 14, body.y + 21
-    if room:
-        yield _sign(status, x, y - 11.5)
-        x += ICON
+def _group_title(figure: Figure, body: Rect, status: str | None) -> Iterator[str]:
+    x, y = body.x + NOTE_AWAY, body.y + 21
+    yield _sign(status, x, y - _SIGN_UP)
+    x += ICON if status in SIGNS else 0.0
     yield _text("name", x, y, figure.label)
-    x += text_width(figure.label, NAME_SIZE) + 14
+    x += text_width(figure.label, NAME_SIZE) + NOTE_AWAY
     for note in figure.notes:
         yield _note(note, x, y)
-        x += note_width(note) + 14
+        x += note_width(note) + NOTE_AWAY
 
 
 def _sign(status: str | None, x: float, y: float) -> str:
     if status not in SIGNS:
         return ""
-    sign = f'<path class="sign" d="{SIGNS[status]}"/>'
-    if status == "running":
-        sign = f'<path class="sign turning" d="{SIGNS[status]}"/>'
+    sign = f'<path class="sign{" turning" if status == "running" else ""}" d="{SIGNS[status]}"/>'
     return f'<g class="{status}" transform="translate({number(x)} {number(y)})">{sign}</g>'
 
 
@@ -146,7 +145,7 @@ def _text(name: str, x: float, y: float, text: str) -> str:
 
 
 def _note(note: Note, x: float, y: float) -> str:
-    """Write a note that begins at ``x``; its words stand in the middle of their room, whatever the font makes of it."""
+    """Write a note that begins at ``x``, its words in the middle of their room, however wide the font is."""
     room = note_width(note)
     if note.kind != "pause":
         return _text("note middle", x + room / 2, y, note.text)
@@ -158,7 +157,8 @@ def _badge(body: Rect, count: int) -> str:
     text = f"{TIMES}{count}"
     width = text_width(text, 11.0) + 12
     rect = Rect(x=body.right - width + 8, y=body.y - 9, width=width, height=17)
-    return f'<g class="count">{_rect("", rect, 8.5)}{_text("middle", rect.x + width / 2, rect.y + 12.5, text)}</g>'
+    words = _text("middle", rect.x + width / 2, rect.y + 12.5, text)
+    return f'<g class="count">{_rect("", rect, 8.5)}{words}</g>'
 
 
 def _stems(figure: Figure, place: Point) -> Iterator[str]:

@@ -59,7 +59,8 @@ _DARK = {
     "donefill": "#11301f",
 }
 _SHAPES = """
-&{font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
+&{font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,
+"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
 & .name{font-size:13px;font-weight:500}
 & .note,& .pill text,& .count,& .times{font-size:11px}
 & .pole text{font-size:12px}
@@ -107,8 +108,8 @@ _STATUS = """
 """
 _STATUSES = ("running", "waiting", "failed", "done")
 _TURNING = """
-@media (prefers-reduced-motion:no-preference){& .running>.turning{animation:ropewalk-turn 1.4s linear infinite;
-transform-box:fill-box;transform-origin:center}}
+@media (prefers-reduced-motion:no-preference){& .running>.turning{
+animation:ropewalk-turn 1.4s linear infinite;transform-box:fill-box;transform-origin:center}}
 @keyframes ropewalk-turn{to{transform:rotate(360deg)}}
 """
 

@@ -1,4 +1,4 @@
-"""A picture as SVG: one self-contained element, readable in light and dark, each part marked with what it stands for."""
+"""A picture as SVG: one self-contained element, readable in light and dark, its parts marked for scripts."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,8 +21,8 @@ def write_svg(outline: Outline, picture: Picture, progress: Progress) -> str:
     width, height = number(picture.layout.width + 2 * MARGIN), number(picture.layout.height + 2 * MARGIN)
     return "".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="{ROOT}" role="img" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{ROOT}" role="img" '
+            f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
             f"<title>{escape(f'Graph {outline.name}')}</title>",
             f"<desc>{escape(_summary(outline, progress.statuses))}</desc>",
             f"<style>{stylesheet(statuses=progress.statuses is not None)}</style>",
@@ -74,7 +74,7 @@ def _level(picture: Picture, progress: Progress, at: Point) -> Iterator[str]:
 def _edge(line: Line, ends: tuple[str, str], route: Route, at: Point, progress: Progress) -> str:
     times = progress.taken.get(ends, 0)
     title = f"{ends[0]} → {ends[1]}" + (f", chosen by {line.label}" if line.label else "")
-    marks = f' data-kind="{line.kind}"'
+    marks = f'data-edge={attribute(f"{ends[0]}->{ends[1]}")} data-kind="{line.kind}"'
     if route.back:
         marks += ' data-back="true"'
     if times:
@@ -84,7 +84,7 @@ def _edge(line: Line, ends: tuple[str, str], route: Route, at: Point, progress: 
     head, shaft = tip(points)
     drawn = curve(shaft) if route.curved else bow(shaft)
     return (
-        f'<g class="edge {line.kind}{" taken" if times else ""}" data-edge={attribute(f"{ends[0]}->{ends[1]}")}{marks}>'
+        f'<g class="edge {line.kind}{" taken" if times else ""}" {marks}>'
         f'<title>{escape(clean(title))}</title><path class="wire" d="{drawn}"/><path class="head" d="{head}"/>'
         f"{_times(points, times) if times > 1 else ''}</g>"
     )

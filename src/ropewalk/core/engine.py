@@ -99,6 +99,11 @@ class Engine:
     def driving(self) -> bool:
         return self._driver is not None and not self._driver.done()
 
+    async def rests(self) -> None:
+        """Return when the driver is not at work."""
+        if self._driver is not None and not self._driver.done():
+            await asyncio.wait({self._driver})
+
     def drive(self) -> "asyncio.Task[None]":
         """Start the driver, if it is not at work already."""
         if self._driver is None or self._driver.done():

@@ -138,7 +138,8 @@ def node_of(fact: Fact) -> str | None:
 
 def encode(fact: Fact, at: float) -> bytes:
     """Return the body under which a store keeps the fact."""
-    return dump_entry(type_of(fact), node_of(fact), _data(fact), at)
+    plain = isinstance(fact, StepFinished) and _is_plain(fact)
+    return dump_entry(type_of(fact), node_of(fact), _data(fact), at, plain=plain)
 
 
 def to_entry(number: int, fact: Fact, at: float) -> Entry:
@@ -223,6 +224,11 @@ def _data(fact: Fact) -> dict[str, Any]:
         case RunStopped():
             data = {"code": fact.code, "attempt": fact.attempt, "message": fact.message}
             return {key: value for key, value in data.items() if value}
+
+
+def _is_plain(fact: StepFinished) -> bool:
+    """Tell whether nothing in the fact is JSON text already."""
+    return not fact.choices and not fact.routes and all(write.raw is None for write in fact.writes)
 
 
 def _writes(writes: list[Write]) -> list[list[Any]]:

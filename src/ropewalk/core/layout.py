@@ -1,6 +1,7 @@
 """A layered layout: boxes in columns from left to right, loops as return lines under or over them.
 
-1. The links that close a loop (``layout_loops``), and the column of each box without them (``layout_layers``).
+1. The links that close a loop (``layout_loops``), and the column of each box without them
+   (``layout_layers``).
 2. The order within each column, for few crossings (``layout_order``).
 3. How far down each box stands, for straight lines (``layout_rows``).
 4. Where the columns stand (``layout_columns``) and how the lines run (``layout_lines``, ``layout_returns``).

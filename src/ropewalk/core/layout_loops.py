@@ -11,10 +11,10 @@ MOST_STEPS = 1_000_000
 def find_back_links(count: int, links: Sequence[Link]) -> set[int]:
     """Return links without which there is no loop.
 
-    They are those that lead back in a depth-first walk from the first box, unless there is another reading in which
-    rather the chosen ones do. Take ``research`` and ``draft``, which both lead to ``join`` and on to ``review``,
-    and a choice that leads from there back to ``draft``: a walk that came by ``research`` meets ``draft`` last, yet
-    it is ``review`` that goes back.
+    They are those that lead back in a depth-first walk from the first box, unless there is another reading in
+    which rather the chosen ones do. Take ``research`` and ``draft``, which both lead to ``join`` and on to
+    ``review``, and a choice that leads from there back to ``draft``: a walk that came by ``research`` meets
+    ``draft`` last, yet it is ``review`` that goes back.
     """
     leaving: list[list[int]] = [[] for _ in range(count)]
     for number, link in enumerate(links):
@@ -50,7 +50,7 @@ def _walked(leaving: list[list[int]], links: Sequence[Link]) -> set[int]:
 
 
 def _weighed(leaving: list[list[int]], links: Sequence[Link], walked: set[int]) -> set[int]:
-    """Add links one by one, of the boxes reached so far, chosen ones last; return those that close a loop then.
+    """Add links one by one, of the boxes reached so far, chosen ones last; return those that close a loop.
 
     In a picture too large for that, what the walk found stands.
     """

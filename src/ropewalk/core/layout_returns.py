@@ -1,8 +1,8 @@
 """Lines that run around the columns: the ways back of loops, and bows from a box to itself.
 
 1. Each chooses between under and over the columns by what stands in its way.
-2. It leaves and enters a box from there where no other box is in the way, otherwise from the side, on an upright track
-   of its own beside the column.
+2. It leaves and enters a box from there where no other box is in the way, otherwise from the side, on an
+   upright track of its own beside the column.
 3. It gets a lane of its own, short ones the inner lanes, so that loops within loops don't cross.
 """
 
@@ -83,7 +83,7 @@ def _hindrance(port: Port, box: int, frame: Frame, below: bool) -> int:
 
 
 def _share_contacts(returns: list[Return], frame: Frame) -> None:
-    """Spread upright lines evenly where several touch one side of a box: entering ones left, leaving ones right."""
+    """Spread upright lines where several touch one side of a box: entering ones left, leaving ones right."""
     touching: dict[tuple[int, bool, float, float], list[tuple[Return, bool]]] = defaultdict(list)
     for way in reversed(returns):
         if way.enters_upright:
@@ -103,7 +103,7 @@ def _share_contacts(returns: list[Return], frame: Frame) -> None:
 
 
 def share_tracks(returns: list[Return], frame: Frame) -> tuple[list[int], list[int]]:
-    """Give each line that can't go upright a track; return how many there are right and left of each column."""
+    """Give a track to each line that can't go upright; return how many are right and left of each column."""
     leaving = [0] * len(frame.layers.columns)
     entering = [0] * len(frame.layers.columns)
     for way in returns:

@@ -157,7 +157,7 @@ def _median(wishes: list[tuple[float, float]], now: float, *, stay: bool) -> flo
 def _straighten(
     boxes: Sequence[Box], links: Sequence[Link], layers: Layers, gaps: list[list[float]], tops: list[float]
 ) -> None:
-    """Move bends to the level of their neighbours, each as far along its link as what stands above and below allows.
+    """Make long links level over as many columns as what stands above and below their bends allows.
 
     Links beside each other make room one after the other, the outer ones first; hence some rounds.
     """
@@ -202,7 +202,7 @@ def _runs(
 
 
 def _level(start: float, end: float, low: float, high: float) -> float:
-    """Return the level of a stretch between ``low`` and ``high``: that of one of its ends, or else next to both."""
+    """Return the level of a stretch between ``low`` and ``high``: that of one of its ends, else near both."""
     for level in (start, end):
         if low <= level <= high:
             return level

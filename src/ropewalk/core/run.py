@@ -139,7 +139,7 @@ class Run(Generic[S]):
         engine = await self.read()
         while True:
             if engine.driving:
-                await _finished(engine)
+                await engine.rests()
             elif engine.lost is not None:
                 raise engine.lost
             elif self._owned or engine.schedule.status not in ("RUNNING", "IDLE"):
@@ -368,9 +368,3 @@ def _check_open(run_id: str, engine: Engine, pause_id: str) -> None:
         raise PauseNotFound(run_id, pause_id, schedule.open_pauses)
     when = datetime.datetime.fromtimestamp(pause.answered_at or 0, datetime.UTC).isoformat(timespec="seconds")
     raise AlreadyAnswered(run_id, pause_id, by=pause.answered_by, at=when)
-
-
-async def _finished(engine: Engine) -> None:
-    while engine.driving:
-        await engine.feed.changed(1.0)
-
