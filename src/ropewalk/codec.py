@@ -41,7 +41,9 @@ def stored_form(adapter: TypeAdapter[Any], value: Any, what: str) -> tuple[RawJs
 
 
 def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float, *, plain: bool = False) -> bytes:
-    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are; ``plain``: there are none."""
+    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are; ``plain``: there are
+    none.
+    """
     raw = to_json(data) if plain else dump_json(data)
     body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
     if len(body) > MAX_ENTRY_BYTES:
@@ -89,9 +91,7 @@ def _difference(value: Any, back: Any, path: str) -> str | None:
         if len(left) != len(right):
             return f"{_at(path)}a sequence would come back with another length"
         pairs = [(one, other, f"{path}[{index}]") for index, (one, other) in enumerate(zip(left, right, strict=True))]
-    elif isinstance(value, float) and math.isnan(value) and math.isnan(back):
-        return None
-    elif value == back:
+    elif (isinstance(value, float) and math.isnan(value) and math.isnan(back)) or value == back:
         return None
     else:
         return f"{_at(path)}a {type(value).__name__} would come back with another value"

@@ -82,7 +82,8 @@ class RunStore(Protocol):
         ...
 
     async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[tuple[int, bytes]]:
-        """Return entries with a number above ``after``, oldest first, at most ``limit``; a fork's begin with its parent's.
+        """Return entries with a number above ``after``, oldest first, at most ``limit``; a fork's begin with its
+        parent's.
 
         Raises `RunNotFound`.
         """
@@ -96,11 +97,15 @@ class RunStore(Protocol):
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that order."""
+        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that
+        order.
+        """
         ...
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
-        """Keep a cache of the fold of entries 1..number; older ones may be dropped. Ignored when the epoch is not the newest."""
+        """Keep a cache of the fold of entries 1..number; older ones may be dropped. Ignored when the epoch is not
+        the newest.
+        """
         ...
 
     async def snapshot(self, run_id: str, *, at: int | None = None) -> tuple[int, bytes] | None:
@@ -121,7 +126,8 @@ class RunStore(Protocol):
     async def prune(self, older_than: timedelta, statuses: Sequence[str] | None = None) -> int:
         """Delete runs last updated longer ago than ``older_than``; return how many.
 
-        ``statuses`` defaults to the final ones (DONE, FAILED, CANCELLED): a run that may still go on is only deleted when
+        ``statuses`` defaults to the final ones (DONE, FAILED, CANCELLED): a run that may still go on is only deleted
+        when
         its status is named.
         """
         ...

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import Field
 
@@ -78,8 +78,8 @@ class IncrementalBuffer:
         try:
             return "add", new - old
         except TypeError:
-            if isinstance(new, str | list | tuple) and new[: len(old)] == old:
-                return "add", new[len(old) :]
+            if isinstance(old, str | list | tuple) and new[: len(cast("list[Any]", old))] == old:
+                return "add", new[len(cast("list[Any]", old)) :]
             return "set", new
 
 
@@ -106,7 +106,7 @@ Incremental = Annotated[T, IncrementalBuffer()]
 """A sum; what a node returns is added with ``+``."""
 
 if TYPE_CHECKING:
-    from typing import Annotated as Reduced
+    from typing import Annotated as Reduced  # pyright: ignore[reportUnusedImport]  to a checker Reduced[T, fn] is a T
 else:
 
     class Reduced:
@@ -146,7 +146,7 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 def thaw(value: Any) -> Any:
     """Return a copy that shares nothing that could be changed in place; plain data is copied fast."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     if kind in _ATOMS:
         return value
     if kind is Items:

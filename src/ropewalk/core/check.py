@@ -102,7 +102,8 @@ def _start(plan: Plan) -> Iterator[Problem]:
     if not plan.places[0].targets:
         first = plan.places[1].node if len(plan.places) > 2 else "first"
         yield Problem(
-            message="No edge leaves START, so nothing would run.", hint=f"Say where it begins: add_edge(START, {first!r})."
+            message="No edge leaves START, so nothing would run.",
+            hint=f"Say where it begins: add_edge(START, {first!r}).",
         )
 
 
@@ -129,7 +130,9 @@ def _reach(plan: Plan, drawing: Drawing) -> Iterator[Problem]:
 
 def _lonely_hint(name: str, edges: list[Drawn]) -> str:
     if any(isinstance(edge, FanDrawn) and edge.node == name for edge in edges):
-        return f"A map or repeating edge runs its own copies of {name!r}; draw no other edges from it, or lead one to it."
+        return (
+            f"A map or repeating edge runs its own copies of {name!r}; draw no other edges from it, or lead one to it."
+        )
     return f"Lead an edge to it, or remove it: add_edge(..., {name!r})."
 
 

@@ -1,8 +1,7 @@
 """Turns a drawing into a plan, or says everything that is wrong with it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from ropewalk.core.check import drawing_problems, lonely_node, plan_problems
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
@@ -128,7 +127,9 @@ class _Builder:
         return Plan(name=self._drawing.name, places=places)
 
     def _lay_out(self) -> None:
-        """Give every node its place, and every map or repeating edge a copy of its node's, in the order of declaration."""
+        """Give every node its place, and every map or repeating edge a copy of its node's, in the order of
+        declaration.
+        """
         drawing = self._drawing
         fans = [(number, edge) for number, edge in enumerate(drawing.edges) if isinstance(edge, FanDrawn)]
         bodies = {edge.node for _, edge in fans}
@@ -160,7 +161,9 @@ class _Builder:
         label = getattr(edge.router, "__name__", type(edge.router).__name__)
         label = "router" if label == "<lambda>" else label
         choose = one_argument(edge.router)
-        self._slot(edge.start).routers.append(Router(edge=number, choose=choose, label=label, routes=routes, open=opened))
+        self._slot(edge.start).routers.append(
+            Router(edge=number, choose=choose, label=label, routes=routes, open=opened)
+        )
 
     def _add_fan(self, number: int, edge: FanDrawn) -> None:
         copy = self._copies[number]
@@ -169,8 +172,7 @@ class _Builder:
         if edge.over is None:
             start.arrows.append(Arrow(edge=number, target=copy))
         else:
-            over = cast("Callable[[Any], Any]", one_argument(edge.over))
-            start.spreads.append(Spread(edge=number, target=copy, over=over))
+            start.spreads.append(Spread(edge=number, target=copy, over=one_argument(edge.over)))
 
     def _slot(self, name: str) -> _Slot:
         return self._slots[self._raw[name]]

@@ -1,6 +1,7 @@
 """What a node may ask of the run it is part of."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, Protocol, TypeVar, cast, get_type_hints
 
@@ -61,10 +62,12 @@ class Context:
         return (self._step.place.call.item if self._step.place.call else ANY).validate_json(raw)
 
     async def step(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
-        """Call ``fn`` once and keep its result in the log: when this node runs again, the kept result is returned instead.
+        """Call ``fn`` once and keep its result in the log: when this node runs again, the kept result is returned
+        instead.
 
         Calls are matched by name and, under one name, by order. The result must come back equal from JSON: annotate the
-        return type of ``fn`` for anything that is not plain data. A plain ``fn`` runs in a thread. What ``fn`` raises is
+        return type of ``fn`` for anything that is not plain data. A plain ``fn`` runs in a thread. What ``fn``
+        raises is
         raised here and is not kept. ``fn`` may still run twice when the process dies before its result is in the log:
         hand it ``idempotency_key``. Raises `NotStorable`, `TooLarge`.
         """
@@ -73,7 +76,7 @@ class Context:
         kept = self._step.records.get((name, nth))
         if kept is not None:
             return adapter.validate_json(kept)
-        if asyncio.iscoroutinefunction(fn) or asyncio.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
+        if is_async(fn):
             result = await cast("Awaitable[T]", fn(*args, **kwargs))
         else:
             result = await self._recorder.in_thread(fn, *args, **kwargs)
@@ -88,8 +91,10 @@ class Context:
     async def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Any:
         """Ask a person; return the answer, once there is one.
 
-        Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first line, where
-        finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not plain data.
+        Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first
+        line, where
+        finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not
+        plain data.
         """
         nth = self._nth(f"?{name}")
         answer = self._step.answers.get((name, nth))
@@ -100,24 +105,16 @@ class Context:
         raise Asking
 
     def emit(self, data: Any) -> None:
-        """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else is custom.
+        """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else
+        is custom.
 
         Callable from threads. Raises `NotStorable`, `TooLarge`.
         """
-        kind = "custom"
-        if isinstance(data, Token):
-            kind, data = "text", {"text": data.text}
-        elif isinstance(data, dict):
-            mapping = cast("dict[str, Any]", data)
-            if mapping.get("type") == "text" and isinstance(mapping.get("text"), str):
-                kind = "text"
-        if kind == "custom":
-            try:
-                size = len(dump_json(data))
-            except (ValueError, TypeError) as error:
-                raise NotStorable(f"An event of {self.node!r}", str(error)) from error
-        else:
-            size = len(data["text"])
+        kind, told = _event_of(data)
+        try:
+            size = len(dump_json(told))
+        except (ValueError, TypeError) as error:
+            raise NotStorable(f"An event of {self.node!r}", str(error)) from error
         if size > MAX_EVENT_BYTES:
             raise TooLarge(f"An event of {self.node!r}", size, MAX_EVENT_BYTES)
         try:
@@ -125,9 +122,9 @@ class Context:
         except RuntimeError:
             on_loop = False
         if on_loop:
-            self._say(kind, data)
+            self._say(kind, told)
         else:
-            self._loop.call_soon_threadsafe(self._say, kind, data)
+            self._loop.call_soon_threadsafe(self._say, kind, told)
 
     def _say(self, kind: str, data: Any) -> None:
         if not self.closed:
@@ -138,6 +135,22 @@ class Context:
             _refuse_thread(self.node)
         count = self._calls[name] = self._calls.get(name, 0) + 1
         return count
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Tell whether calling ``fn``, a function or an object, gives a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def _event_of(data: Any) -> tuple[str, Any]:
+    """Return the type and data of the event that ``data`` asks for."""
+    if isinstance(data, Token):
+        return "text", {"text": data.text}
+    if isinstance(data, dict):
+        told = cast("dict[str, Any]", data)
+        if told.get("type") == "text" and isinstance(told.get("text"), str):
+            return "text", {"text": told["text"]}
+    return "custom", data
 
 
 def _in_loop() -> bool:

@@ -15,7 +15,8 @@ from ropewalk.core.feed import Feed
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Schedule
-from ropewalk.core.state import Shape
+from ropewalk.core.snapshot import load_snapshot
+from ropewalk.core.state import Shape, Values
 from ropewalk.errors import EntryNotFound, GraphChanged, RopewalkError, RunExists, RunNotFound, StoreCorrupt
 from ropewalk.events import Entry
 from ropewalk.ids import checked_run_id, new_run_id
@@ -63,7 +64,9 @@ class Desk:
         run.begin(asyncio.create_task(self._admit(run, engine, facts)))
         return run
 
-    async def _admit(self, run: Run[Any], engine: Engine, facts: list[Fact], parent: str | None = None, at: int = 0) -> None:
+    async def _admit(
+        self, run: Run[Any], engine: Engine, facts: list[Fact], parent: str | None = None, at: int = 0
+    ) -> None:
         async def create(bodies: list[bytes], status: str) -> int:
             assert self.store is not None
             record = NewRun(
@@ -120,15 +123,29 @@ class Desk:
         """Do what `load` does, for a caller that cannot await."""
         return blocking(lambda: self.load(run_id))
 
+    def state_at_now(self, run: Run[Any], number: int) -> Values:
+        """Return the state as it was after entry ``number``. Raises `EntryNotFound`."""
+        schedule = self._schedule(run.run_id)
+        blocking(lambda: self._fold_until(run, schedule, number))
+        return schedule.union()
+
     async def claim(self, run_id: str) -> Engine:
         """Become the run's owner and return its fold."""
         store = self._store_of(run_id)
         return await self._engine(await store.claim(run_id))
 
     async def _engine(self, record: RunRecord) -> Engine:
-        schedule = await self._replayed(record.run_id, self._schedule(record.run_id), record.last)
+        schedule = await self._folded(record.run_id, record.last)
         feed = Feed(KEPT_WITH_STORE, schedule.number)
         return Engine(schedule, store=self.store, epoch=record.epoch, settings=self.settings, feed=feed)
+
+    async def _folded(self, run_id: str, until: int) -> Schedule:
+        """Return the fold of entries 1..until: from the newest snapshot on, where there is one."""
+        schedule = self._schedule(run_id)
+        kept = await self._store_of(run_id).snapshot(run_id, at=until)
+        if kept is not None and not _loaded(schedule, kept[1]):
+            schedule = self._schedule(run_id)
+        return await self._replayed(run_id, schedule, until)
 
     async def _replayed(self, run_id: str, schedule: Schedule, until: int) -> Schedule:
         store = self._store_of(run_id)
@@ -136,7 +153,9 @@ class Desk:
             limit = min(_PAGE, until - schedule.number)
             page = await store.read(run_id, after=schedule.number, limit=limit)
             if not page:
-                raise StoreCorrupt(f"The log of run {run_id!r} ends at entry {schedule.number} of {until}. Restore a backup.")
+                raise StoreCorrupt(
+                    f"The log of run {run_id!r} ends at entry {schedule.number} of {until}. Restore a backup."
+                )
             for number, body in page:
                 self._take(schedule, run_id, number, body)
         return schedule
@@ -182,23 +201,8 @@ class Desk:
         """Start a run that shares the entries 1..at with ``run``."""
         new_id = new_run_id()
         schedule = self._schedule(new_id)
-        feed: Feed | None = None
-        if self.store is None:
-            kept = (await run.read()).feed.kept()
-            last = kept[-1].number
-            at = last if at is None else at
-            if not kept[0].number == 1 or not 1 <= at <= last:
-                raise EntryNotFound(run.run_id, at, kept[0].number, last)
-            feed = Feed(KEPT_WITHOUT_STORE)
-            feed.say(kept[:at])
-            for number, moment, fact in kept[:at]:
-                schedule.apply(number, moment, fact)
-        else:
-            last = (await self.store.look(run.run_id)).last
-            at = last if at is None else at
-            if not 1 <= at <= last:
-                raise EntryNotFound(run.run_id, at, 1, last)
-            await self._replayed(run.run_id, schedule, at)
+        feed = await self._fold_until(run, schedule, at)
+        at = schedule.number
         facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at)]
         if updates:
             facts.append(StateEdited(self.shape.returned(updates, "The fork's updates")))
@@ -209,11 +213,41 @@ class Desk:
         await fork.admitted()
         return fork
 
+    async def _fold_until(self, run: Run[Any], schedule: Schedule, at: int | None) -> Feed | None:
+        """Fold the entries 1..at of ``run`` into ``schedule``; without a store, also return a feed that holds them.
+
+        No snapshot helps here: what folds is not the run itself, and its pauses have other ids.
+        """
+        if self.store is None:
+            kept = (await run.read()).feed.kept()
+            first, last = kept[0].number, kept[-1].number
+        else:
+            kept, first, last = [], 1, (await self.store.look(run.run_id)).last
+        at = last if at is None else at
+        if first != 1 or not 1 <= at <= last:
+            raise EntryNotFound(run.run_id, at, first, last)
+        if self.store is not None:
+            await self._replayed(run.run_id, schedule, at)
+            return None
+        feed = Feed(KEPT_WITHOUT_STORE)
+        feed.say(kept[:at])
+        for number, moment, fact in kept[:at]:
+            schedule.apply(number, moment, fact)
+        return feed
+
     def mirror(self, run: Run[Any], engine: Engine) -> None:
         """Make the user's own state object show where the run stands."""
         state = self._mirrored(run)
         if state is not None:
             self.shape.mirror(engine.schedule.union(), state)
+
+
+def _loaded(schedule: Schedule, body: bytes) -> bool:
+    """Try to go on from a snapshot; what it cannot give, the log will."""
+    try:
+        return load_snapshot(schedule, body)
+    except (KeyError, ValueError, TypeError, IndexError):
+        return False
 
 
 def blocking(work: Callable[[], Awaitable[T]]) -> T:
@@ -246,4 +280,3 @@ def node_paths(plan: Plan, prefix: str = "") -> list[str]:
         if place.plan is not None:
             paths += node_paths(place.plan, f"{prefix}{place.node}/")
     return list(dict.fromkeys(paths))
-

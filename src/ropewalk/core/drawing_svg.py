@@ -85,7 +85,8 @@ def _edge(line: Line, ends: tuple[str, str], route: Route, at: Point, progress: 
     drawn = curve(shaft) if route.curved else bow(shaft)
     return (
         f'<g class="edge {line.kind}{" taken" if times else ""}" {marks}>'
-        f'<title>{escape(clean(title))}</title><path class="wire" d="{drawn}"/><path class="head" d="{head}"/>'
+        f'<title>{escape(clean(title))}</title>'
+        f'<path class="wire" d="{drawn}"/><path class="head" d="{head}"/>'
         f"{_times(points, times) if times > 1 else ''}</g>"
     )
 

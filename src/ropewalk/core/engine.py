@@ -1,7 +1,9 @@
 """Drives one run on this machine: decide (schedule), write it down (store), say it (feed), then do it (steps).
 
-One turn: what is ready starts; when something has finished, its facts go into the schedule, which decides what they make
-ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became ready starts.
+One turn: what is ready starts; when something has finished, its facts go into the schedule, which decides what they
+make
+ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became ready
+starts.
 """
 
 import asyncio
@@ -35,6 +37,7 @@ from ropewalk.core.places import Firing, Step
 from ropewalk.core.plan import Router
 from ropewalk.core.routes import items_of, routes_of
 from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
+from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.core.state import Shape
 from ropewalk.core.step import GONE, Asked, Failed, Gone, Outcome, attempt, stop_tasks, trace_of
 from ropewalk.errors import RopewalkError, RunFinished, RunInterrupted
@@ -47,6 +50,7 @@ Folding = Generator[Awaitable[Any], Any, None]
 KEPT_WITHOUT_STORE = 10_000
 """Entries that a run without a store keeps."""
 KEPT_WITH_STORE = 1_024
+_SNAPSHOT_BYTES = 256 * 1024
 _TURN_SECONDS = 0.005
 """How long nodes that never wait may hold the loop before others get a turn."""
 
@@ -90,8 +94,9 @@ class Engine:
         self._stopping: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._turn_started = 0.0
-        self.grown = 0
+        self._grown = 0
         """Bytes appended since the last snapshot."""
+        self._snapshot_at = _SNAPSHOT_BYTES
 
     # -- for the run's handle -----------------------------------------------------------------------------------------
 
@@ -129,6 +134,8 @@ class Engine:
                 await self._fold_through(folding, waits)
                 if self._store is not None and batch:
                     await self._append(self._store, batch)
+                    if self._grown > self._snapshot_at:
+                        await self._snapshot(self._store)
             except BaseException as error:
                 self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
                 raise
@@ -145,7 +152,13 @@ class Engine:
             status=self.schedule.status,
             at=last.at,
         )
-        self.grown += sum(map(len, bodies))
+        self._grown += sum(map(len, bodies))
+
+    async def _snapshot(self, store: RunStore) -> None:
+        """Keep the fold; the larger it is, the more must be appended before the next one."""
+        body = dump_snapshot(self.schedule)
+        self._grown, self._snapshot_at = 0, max(_SNAPSHOT_BYTES, 4 * len(body))
+        await store.save_snapshot(self.run_id, epoch=self.epoch, number=self.schedule.number, body=body)
 
     def _say(self, batch: list[Logged]) -> None:
         if batch:
@@ -239,7 +252,9 @@ class Engine:
             return
 
     def _folding(self, facts: Sequence[Fact], batch: list[Logged]) -> "Folding":
-        """Fold ``facts`` and all that follows from them at once into ``batch``; yields what an async router wants awaited."""
+        """Fold ``facts`` and all that follows from them at once into ``batch``; yields what an async router wants
+        awaited.
+        """
         schedule = self.schedule
         at = self.settings.clock()
         for fact in facts:
@@ -333,7 +348,7 @@ class Engine:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-        except BaseException as error:  # noqa: BLE001  the store failed or this is a bug: waiters must hear of it
+        except BaseException as error:
             self.lose(error)
             if not isinstance(error, RopewalkError):
                 log.exception("run %s: the engine stopped", self.run_id)
@@ -486,7 +501,9 @@ class Engine:
 
 
 def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool) -> list[Fact]:
-    """Return the facts with which a new owner begins: a reset, and the end of a run whose steps keep killing their worker."""
+    """Return the facts with which a new owner begins: a reset, and the end of a run whose steps keep killing their
+    worker.
+    """
     facts: list[Fact] = [Reset(reason, epoch, explicit)]
     if not explicit and reason == "taken_over":
         for step in schedule.pending():

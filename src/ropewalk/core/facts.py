@@ -96,7 +96,8 @@ class Reset(NamedTuple):
     """All that was in flight starts over."""
 
     reason: str
-    """taken_over: its owner died or was relieved; resumed: a failed run goes on; interrupted: its driver was stopped."""
+    """taken_over: its owner died or was relieved; resumed: a failed run goes on; interrupted: its driver was stopped.
+    """
     epoch: int
     explicit: bool
     choices: tuple[Choice, ...] = ()
@@ -154,15 +155,17 @@ def read_entry(number: int, body: bytes) -> Entry:
 
 
 def decode(entry: Entry, shape: Shape) -> Fact:
-    """Return the fact of an entry. Raises KeyError naming a field or key that is missing, ValueError for what does not fit."""
+    """Return the fact of an entry. Raises KeyError naming a field or key that is missing, ValueError for what does
+    not fit.
+    """
     data, node = entry.data, entry.node or ""
     match entry.type:
         case "run_started":
-            writes = shape.load(data["state"])
+            writes = shape.load([name, "set", value] for name, value in data["state"].items())
             fork = data.get("fork_of")
             return RunStarted(data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
         case "step_finished":
-            routes = tuple(map(_route, data["routes"])) if "routes" in data else None
+            routes = tuple(map(route_of, data["routes"])) if "routes" in data else None
             writes = shape.load(data.get("writes", ()))
             return StepFinished(data["step"], node, data["attempt"], writes, routes, _choices(data), data.get("text"))
         case "step_failed":
@@ -196,12 +199,16 @@ def _data(fact: Fact) -> dict[str, Any]:
             if fact.writes:
                 data["writes"] = _writes(fact.writes)
             if fact.routes is not None:
-                data["routes"] = [_route_data(route) for route in fact.routes]
+                data["routes"] = [route_data(route) for route in fact.routes]
             if fact.text is not None:
                 data["text"] = fact.text
             return _with_choices(data, fact.choices)
         case RunStarted():
-            data = {"graph": fact.graph, "plan": fact.plan, "state": _writes(fact.writes)}
+            data = {
+                "graph": fact.graph,
+                "plan": fact.plan,
+                "state": {field: value for field, _, value in _writes(fact.writes)},
+            }
             if fact.fork_of is not None:
                 data |= {"fork_of": fact.fork_of, "fork_at": fact.fork_at}
             return _with_choices(data, fact.choices)
@@ -237,21 +244,23 @@ def _writes(writes: list[Write]) -> list[list[Any]]:
 
 def _with_choices(data: dict[str, Any], choices: tuple[Choice, ...]) -> dict[str, Any]:
     if choices:
-        data["choices"] = [[departure, way, [_route_data(route) for route in routes]] for departure, way, routes in choices]
+        data["choices"] = [
+            [departure, way, [route_data(route) for route in routes]] for departure, way, routes in choices
+        ]
     return data
 
 
-def _route_data(route: Route) -> list[Any]:
+def route_data(route: Route) -> list[Any]:
     return [route.name] if route.item is None else [route.name, route.item]
 
 
-def _route(data: list[Any]) -> Route:
+def route_of(data: list[Any]) -> Route:
     return Route(data[0]) if len(data) == 1 else Route(data[0], _raw(data[1]))
 
 
 def _choices(data: dict[str, Any]) -> tuple[Choice, ...]:
     return tuple(
-        Choice(departure, way, tuple(map(_route, routes))) for departure, way, routes in data.get("choices", ())
+        Choice(departure, way, tuple(map(route_of, routes))) for departure, way, routes in data.get("choices", ())
     )
 
 

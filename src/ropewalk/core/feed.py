@@ -1,6 +1,8 @@
-"""Lets any number of readers follow a run, each at its own pace: nothing waits for them and none misses or repeats anything.
+"""Lets any number of readers follow a run, each at its own pace: nothing waits for them and none misses or repeats
+anything.
 
-Entries come from the log (the newest are kept here). Live events are kept with the step that said them until its entry, which
+Entries come from the log (the newest are kept here). Live events are kept with the step that said them until its
+entry, which
 holds their text, is in the log; so a reader who comes back in the middle of a step finds what it has not seen.
 """
 
@@ -42,7 +44,7 @@ class _Voice:
         self.node = node
         self.kept: deque[_Live] = deque()
         self.texts: list[str] = []
-        self.dropped = (0, 0)
+        self.dropped: tuple[int, int] = (0, 0)
         """Id of the newest live event that had to make room."""
         self.dropped_texts = 0
 
@@ -111,7 +113,7 @@ class Feed:
 
     def holds(self, after: int) -> bool:
         """Tell whether every entry above ``after`` is still here."""
-        return after >= self._entry or bool(self._entries) and self._entries[0].number <= after + 1
+        return after >= self._entry or (bool(self._entries) and self._entries[0].number <= after + 1)
 
     def collect(self, cursor: tuple[int, int]) -> list[Event]:
         """Return everything behind ``cursor``, in order; the caller has checked `holds`."""

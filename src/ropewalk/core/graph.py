@@ -14,7 +14,7 @@ from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.engine import Settings
 from ropewalk.core.picture import Picture
-from ropewalk.core.plan import END, START, Plan
+from ropewalk.core.plan import Plan
 from ropewalk.core.retry import NO_RETRY, Retry
 from ropewalk.core.run import Run, RunStatus
 from ropewalk.core.state import Shape, default_state
@@ -30,7 +30,8 @@ _THREADS = 64
 class Graph(Generic[S]):
     """A typed graph of functions.
 
-    Draw it (`node`, `add_edge`, ...), `compile` it, run it: `execute` and `resume` for one run at a time, kept by the graph itself;
+    Draw it (`node`, `add_edge`, ...), `compile` it, run it: `execute` and `resume` for one run at a time, kept by
+    the graph itself;
     `start` and `open` for as many as you like.
     """
 
@@ -48,12 +49,11 @@ class Graph(Generic[S]):
         verbose: bool = False,
     ) -> None:
         given = state_or_class if state_or_class is not None else state
-        if given is not None and not isinstance(given, BaseModel):
-            if not (isinstance(given, type) and issubclass(given, BaseModel)):
-                raise TypeError(
-                    f"Graph takes a GraphState (an instance or the class), not {given!r}. "
-                    "Declare one: class MyState(GraphState): ..."
-                )
+        if given is not None and not _is_state(given):
+            raise TypeError(
+                f"Graph takes a GraphState (an instance or the class), not {given!r}. "
+                "Declare one: class MyState(GraphState): ..."
+            )
         self._own_state: S | None = given if isinstance(given, BaseModel) else None
         state_class = cast("type[S] | None", type(given) if isinstance(given, BaseModel) else given)
         self.name = name or (state_class.__name__ if state_class else "graph")
@@ -66,6 +66,8 @@ class Graph(Generic[S]):
         self._first_id = checked_run_id(chain_id) if chain_id is not None else None
         self._desk: Desk | None = None
         self._run: Run[S] | None = None
+        self._resume_at: int | None = None
+        """The entry that `load_from_checkpoint` went back to, until `resume` forks there."""
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
@@ -92,7 +94,8 @@ class Graph(Generic[S]):
     ) -> Any:
         """Make a node of the function below; returns the function as it was.
 
-        ``interrupt`` is a breakpoint; ``timeout`` is seconds for one attempt; there is no retry unless ``retry`` asks for it.
+        ``interrupt`` is a breakpoint; ``timeout`` is seconds for one attempt; there is no retry unless ``retry``
+        asks for it.
         """
         if callable(name):
             self.add_node(name)
@@ -153,8 +156,10 @@ class Graph(Generic[S]):
     ) -> "Graph[S]":
         """Let ``router`` choose what follows ``node``.
 
-        It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node. It returns a
-        node's name, `END`, `Send(name, item)`, or a list of these. ``routes`` declares what it may choose; else its ``Literal``
+        It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node.
+        It returns a
+        node's name, ``END``, `Send(name, item)`, or a list of these. ``routes`` declares what it may choose; else
+        its ``Literal``
         return type or its source tells; where neither can, the choice is checked when it is made.
         """
         self._unfrozen("a router edge")
@@ -172,7 +177,9 @@ class Graph(Generic[S]):
         parallel: bool = False,
         repeat_names: Iterable[str] | None = None,
     ) -> "Graph[S]":
-        """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after the other."""
+        """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after
+        the other.
+        """
         self._unfrozen("a repeating edge")
         labels = tuple(repeat_names or ())
         fan = FanDrawn(
@@ -181,10 +188,9 @@ class Graph(Generic[S]):
         self.drawing.edges.append(fan)
         return self
 
-    def add_map_edge(
-        self, source: str, node: str, target: str, *, over: Callable[..., Iterable[Any]]
-    ) -> "Graph[S]":
-        """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in item order.
+    def add_map_edge(self, source: str, node: str, target: str, *, over: Callable[..., Iterable[Any]]) -> "Graph[S]":
+        """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in
+        item order.
 
         The node takes the item as its parameter ``item``.
         """
@@ -211,7 +217,8 @@ class Graph(Generic[S]):
     def start(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> Run[S]:
         """Start a run and return at once; call it inside a running loop.
 
-        ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is durable is told
+        ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is
+        durable is told
         by `Run.admitted` and every other await on it; there, an existing ``run_id`` raises `RunExists`.
         """
         try:
@@ -249,7 +256,8 @@ class Graph(Generic[S]):
     ) -> str:
         """Run the graph until it ends or pauses; return the run's id. `chain_status` and `state` tell the rest.
 
-        The initial values are those the graph's state object holds now, and it mirrors the run afterwards. Cancelling this call
+        The initial values are those the graph's state object holds now, and it mirrors the run afterwards.
+        Cancelling this call
         stops the run where it is; `resume` goes on. Raises `RunFailed`, `RunCancelled`, `RunExists`.
         """
         if isinstance(initial_state, int | float):  # the seeds' first positional parameter is the timeout
@@ -264,8 +272,13 @@ class Graph(Generic[S]):
         return await self._driven(run, run.wait())
 
     async def resume(self, timeout: float | None = None, max_node_iterations: int | None = None) -> str:
-        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops again."""
+        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops
+        again.
+        """
         run = self._current()
+        if self._resume_at is not None:
+            at, self._resume_at = self._resume_at, None
+            self._run = run = await run.fork(at)
         if timeout is not None:
             self._ready().settings = self._settings(timeout)
         if max_node_iterations is not None:
@@ -302,8 +315,10 @@ class Graph(Generic[S]):
     def state(self) -> S | None:
         """The graph's own state object, showing the current run as it stands."""
         if self._own_state is None:
-            self._own_state = cast("S | None", default_state(self.drawing.state_class) if self.drawing.state_class else None)
-        if self._run is not None and self._own_state is not None:
+            self._own_state = cast(
+                "S | None", default_state(self.drawing.state_class) if self.drawing.state_class else None
+            )
+        if self._run is not None and self._own_state is not None and self._resume_at is None:
             self._run.mirror_into(self._own_state)
         return self._own_state
 
@@ -318,11 +333,17 @@ class Graph(Generic[S]):
         Raises `RunNotFound`, `EntryNotFound`.
         """
         run = self.open(chain_id)
-        self._run = run if checkpoint_id is None else self._ready().at_entry(run, int(checkpoint_id))
+        self._run = run
         if self._own_state is None and self.drawing.state_class is not None:
             self._own_state = cast("S", self.drawing.state_class.model_construct())
-        if self._own_state is not None:
-            self._run.mirror_into(self._own_state)
+        if self._own_state is None:
+            return
+        if checkpoint_id is None:
+            run.mirror_into(self._own_state)
+        else:
+            self._resume_at = int(checkpoint_id)
+            desk = self._ready()
+            desk.shape.mirror(desk.state_at_now(run, self._resume_at), self._own_state)
 
     def update_state_and_checkpoint(self, updates: Mapping[str, Any]) -> None:
         """Write to the current run's state through its buffers; the next await on the run commits it.
@@ -335,7 +356,9 @@ class Graph(Generic[S]):
         """Replace fields of the current run's state, past their buffers; the next await on the run commits it."""
         if isinstance(new_state, BaseModel):
             if self.drawing.state_class is None or not isinstance(new_state, self.drawing.state_class):
-                raise TypeError(f"The new state must be an instance of {self.drawing.state_class}, not {type(new_state)}.")
+                raise TypeError(
+                    f"The new state must be an instance of {self.drawing.state_class}, not {type(new_state)}."
+                )
             new_state = {name: getattr(new_state, name) for name in type(new_state).model_fields}
         self._edit(new_state, replace=True)
 
@@ -430,4 +453,5 @@ class Graph(Generic[S]):
         return self._run
 
 
-__all__ = ["END", "START", "Graph"]
+def _is_state(given: object) -> bool:
+    return isinstance(given, BaseModel) or (isinstance(given, type) and issubclass(given, BaseModel))

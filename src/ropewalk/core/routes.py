@@ -17,9 +17,12 @@ def routes_of(value: Any, router: Router, plan: Plan, source: str) -> tuple[Rout
     if isinstance(value, str | Send):
         return (_route(value, router, plan, source),)
     if isinstance(value, list | tuple | set | frozenset):
-        chosen = cast("Iterable[Any]", sorted(value, key=str) if isinstance(value, set | frozenset) else value)
+        several = cast("Iterable[Any]", value)
+        chosen = sorted(several, key=str) if isinstance(value, set | frozenset) else several
         return tuple(_route(one, router, plan, source) for one in chosen)
-    raise WrongReturn(source, value, "a node's name, END, Send(name, item) or a list of these: this node's return chooses the way")
+    raise WrongReturn(
+        source, value, "a node's name, END, Send(name, item) or a list of these: this node's return chooses the way"
+    )
 
 
 def items_of(value: Any, spread: Spread, plan: Plan, source: str) -> tuple[Route, ...]:

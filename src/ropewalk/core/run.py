@@ -57,7 +57,8 @@ class Pause:
 class Run(Generic[S]):
     """One execution of a graph. Made by `Graph.start` and `Graph.open`.
 
-    ``await run`` gives the final state, or raises `RunPaused`, `RunFailed`, `RunCancelled`, and `RunTaken` when another process
+    ``await run`` gives the final state, or raises `RunPaused`, `RunFailed`, `RunCancelled`, and `RunTaken` when
+    another process
     took the run over.
     """
 
@@ -129,7 +130,9 @@ class Run(Generic[S]):
         return self._result().__await__()
 
     async def admitted(self) -> None:
-        """Return when the run and its input are durable. Raises `RunExists`, `StoreUnavailable`, and what is wrong with the input."""
+        """Return when the run and its input are durable. Raises `RunExists`, `StoreUnavailable`, and what is wrong
+        with the input.
+        """
         if self._admission is not None:
             await asyncio.shield(self._admission)
 
@@ -162,9 +165,11 @@ class Run(Generic[S]):
         return self.state
 
     async def events(self, after: str | int | None = None) -> AsyncIterator[Event]:
-        """Yield everything behind ``after`` (an event's id; None: from the beginning), then what happens, as it happens.
+        """Yield everything behind ``after`` (an event's id; None: from the beginning), then what happens, as it
+        happens.
 
-        Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused`` while the run is
+        Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused``
+        while the run is
         paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
         """
         cursor = parse_event_id(after)
@@ -213,13 +218,14 @@ class Run(Generic[S]):
         Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
         """
         await self._settled()
-        engine = await self._own(explicit=False, check=lambda engine: _check_open(self.run_id, engine, pause_id))
+        engine = await self._own(explicit=False, pause_id=pause_id)
         await self._commit_queued(engine)
         await engine.commit_whole([answer_of(engine.schedule, pause_id, value, by)])
         self._go(engine)
 
     async def resume(self) -> RunStatus:
-        """Release every breakpoint, retry what failed, take over what its owner left behind; drive on until the run stops again.
+        """Release every breakpoint, retry what failed, take over what its owner left behind; drive on until the run
+        stops again.
 
         Returns the status then. Does nothing to a run that is done. Raises `RunFinished` for a cancelled one.
         """
@@ -242,7 +248,8 @@ class Run(Generic[S]):
     async def edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Write to the state from outside: steps that start later see it.
 
-        Values go through the fields' buffers, or past them with ``replace``. Raises `UnknownField`, `WrongType`, `RunFinished`.
+        Values go through the fields' buffers, or past them with ``replace``. Raises `UnknownField`, `WrongType`,
+        `RunFinished`.
         """
         await self._settled()
         engine = await self._own(explicit=False)
@@ -258,7 +265,8 @@ class Run(Generic[S]):
     async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
         """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
 
-        It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises for ``updates``.
+        It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises
+        for ``updates``.
         """
         await self._settled()
         return await self._desk.fork(self, at, updates)
@@ -316,17 +324,22 @@ class Run(Generic[S]):
             self._engine = await self._desk.load(self.run_id)
         return self._engine
 
-    async def _own(self, *, explicit: bool, reset: bool = True, check: Any = None) -> Engine:
-        """Return an engine that may write: the one at work, or a fresh one whose epoch is the newest."""
+    async def _own(self, *, explicit: bool, reset: bool = True, pause_id: str | None = None) -> Engine:
+        """Return an engine that may write: the one at work, or a fresh one whose epoch is the newest.
+
+        ``pause_id`` must be open there; that is found out before the run is taken from anybody.
+        """
         engine = self._engine
         if engine is not None and self._owned and self._usable(engine):
-            if check is not None:
-                check(engine)
+            if pause_id is not None:
+                _check_open(self.run_id, engine, pause_id)
             if engine.schedule.status == "RUNNING" and not engine.driving and reset:
-                await engine.commit_whole(reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit))
+                await engine.commit_whole(
+                    reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit)
+                )
             return engine
-        if check is not None:
-            check(await self._desk.load(self.run_id))
+        if pause_id is not None:
+            _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
         previous = engine
         engine = await self._desk.claim(self.run_id)
         if previous is not None:
@@ -352,7 +365,12 @@ class Run(Generic[S]):
 
 def _pauses(engine: Engine) -> list[Pause]:
     return [
-        Pause(id=pause.fact.pause, kind=pause.fact.kind, node=pause.fact.node, payload=ANY.validate_json(pause.fact.payload))
+        Pause(
+            id=pause.fact.pause,
+            kind=pause.fact.kind,
+            node=pause.fact.node,
+            payload=ANY.validate_json(pause.fact.payload),
+        )
         for pause in engine.schedule.open_pauses.values()
     ]
 

@@ -1,7 +1,9 @@
 """What is ready: a pure function of the plan and the log (the rule is in docs/how-a-run-moves.md).
 
-The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint was hit come
-out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be replayed and
+The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint
+was hit come
+out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be
+replayed and
 any drawing tried with thousands of random orders.
 """
 
@@ -66,8 +68,8 @@ class Schedule:
         self.final: Version | None = None
         self.active_seconds = 0.0
         """Time since it was started or resumed after a failure, pauses left out."""
-        self._last_at = 0.0
-        self._chosen: dict[str, dict[int, tuple[Route, ...]]] = {}
+        self.last_at = 0.0
+        self.chosen: dict[str, dict[int, tuple[Route, ...]]] = {}
         self._work: list[tuple[Scope, int]] = []
 
     # -- facts in -----------------------------------------------------------------------------------------------------
@@ -75,8 +77,8 @@ class Schedule:
     def apply(self, number: int, at: float, fact: Fact) -> None:
         """Take in the entry ``number``. Raises KeyError naming a step or node that this plan does not have there."""
         if self.status == "RUNNING" and not isinstance(fact, Reset):
-            self.active_seconds += max(0.0, at - self._last_at)
-        self._last_at = at
+            self.active_seconds += max(0.0, at - self.last_at)
+        self.last_at = at
         self.number = number
         _HANDLERS[type(fact)](self, fact)
 
@@ -84,18 +86,18 @@ class Schedule:
         """Take in what a router or map edge of a departing place chose; once all of it is known the place departs."""
         departure, way, routes = choice
         departing = self.undecided[departure]
-        chosen = self._chosen[departure]
+        chosen = self.chosen[departure]
         chosen[way] = routes
         if isinstance(departing, Firing):
             if len(chosen) < len(departing.scope.plan.ways[departing.place.index]):
                 return
             assert departing.out is not None
-            del self.undecided[departure], self._chosen[departure]
+            del self.undecided[departure], self.chosen[departure]
             self._depart(departing, departing.out, chosen)
         else:
             if len(chosen) < len(departing.plan.ways[0]):
                 return
-            del self.undecided[departure], self._chosen[departure]
+            del self.undecided[departure], self.chosen[departure]
             version = departing.parent.version if departing.parent else self.first
             self._leave(departing, 0, 1, version, chosen)
         if self._work:
@@ -179,7 +181,7 @@ class Schedule:
     def _answered(self, fact: Answered) -> None:
         self._go_on()
         pause = self.open_pauses.pop(fact.pause)
-        pause.answered_at = self._last_at
+        pause.answered_at = self.last_at
         pause.answered_by = fact.by
         if pause.step is not None:
             pause.step.answers[pause.fact.name, pause.fact.nth] = fact.value
@@ -253,7 +255,7 @@ class Schedule:
         if scope.plan.ways[0]:
             departure = f"{scope.prefix}{START}"
             self.undecided[departure] = scope
-            self._chosen[departure] = {}
+            self.chosen[departure] = {}
         else:
             self._leave(scope, 0, 1, version, _NONE_CHOSEN)
 
@@ -324,7 +326,9 @@ class Schedule:
             arrivals.sort(key=_order)
             version = self.versions.merged([arrival.version for arrival in arrivals])
             if any(arrival.items is not None for arrival in arrivals):
-                items = tuple(item for arrival in arrivals for item in (_ONE if arrival.items is None else arrival.items))
+                items = tuple(
+                    item for arrival in arrivals for item in (_ONE if arrival.items is None else arrival.items)
+                )
         del scope.waiting[index]
         scope.waiting_bits ^= 1 << index
         if not self._begin(scope, index, version, items):
@@ -351,16 +355,16 @@ class Schedule:
         firing.items = items if place.fan is None or place.fan == "map" else place.repeats
         if place.interrupt == "before":
             self._hold(firing, "before")
-        elif firing.items is None and place.plan is None:
-            firing.remaining = 1
-            step = self.steps[firing.id] = Step(firing, firing.id, None, None)
-            self.ready.append(step)
         else:
             self._open(firing)
         return True
 
     def _open(self, firing: Firing) -> None:
-        count = 1 if firing.items is None else len(firing.items)
+        if firing.items is None:
+            firing.remaining = 1
+            self._open_instance(firing, 0)
+            return
+        count = len(firing.items)
         firing.results = [None] * count
         firing.remaining = count
         if count == 0:
@@ -370,18 +374,15 @@ class Schedule:
             self._open_instance(firing, index)
 
     def _open_instance(self, firing: Firing, index: int) -> None:
-        grouped = firing.items is not None
-        item = firing.items[index] if firing.items is not None else None
-        instance = f"{firing.id}[{index}]" if grouped else firing.id
-        if firing.place.plan is None:
-            step = Step(firing, instance, index if grouped else None, item)
-            self.steps[instance] = step
-            self.ready.append(step)
+        if firing.place.plan is not None:
+            self._enter(firing.open_scope(firing.place.plan, index), firing.version)
             return
-        scope = Scope(firing.place.plan, firing, index, f"{instance}/", f"{firing.path}/")
-        scope.item = item
-        firing.scopes[index] = scope
-        self._enter(scope, firing.version)
+        if firing.items is None:
+            step = Step(firing, firing.id, None, None)
+        else:
+            step = Step(firing, f"{firing.id}[{index}]", index, firing.items[index])
+        self.steps[step.id] = step
+        self.ready.append(step)
 
     def _instance_finished(self, firing: Firing, index: int, version: Version) -> None:
         if firing.items is None:
@@ -425,7 +426,7 @@ class Schedule:
         if len(chosen) == len(ways):
             self._depart(firing, firing.out, chosen)
             return
-        self._chosen[firing.id] = chosen
+        self.chosen[firing.id] = chosen
         self.undecided[firing.id] = firing
 
     def _depart(self, firing: Firing, version: Version, chosen: dict[int, tuple[Route, ...]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, TypeAdapter
 
 from ropewalk.codec import ANY
-from ropewalk.core.context import Context
+from ropewalk.core.context import Context, is_async
 from ropewalk.core.plan import END, Call, Send
 from ropewalk.errors import Problem
 
@@ -53,7 +53,7 @@ def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | No
                 hint="Return a dict of writes; to stream, take ctx and call ctx.emit(Token(...)).",
             )
         )
-    return Call(fn=fn, is_async=_is_async(fn), params=tuple(params), item=item)
+    return Call(fn=fn, is_async=is_async(fn), params=tuple(params), item=item)
 
 
 def one_argument(fn: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -80,7 +80,9 @@ def routes_in(fn: Callable[..., Any]) -> tuple[str, ...] | None:
         tree = ast.parse(textwrap.dedent(inspect.getsource(_plain(fn))))
     except (OSError, TypeError, SyntaxError):
         return None
-    definition = next((node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None)
+    definition = next(
+        (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None
+    )
     if definition is None:
         return None
     names = _names(fn)
@@ -167,7 +169,9 @@ def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(target, include_extras=True)
     except (NameError, TypeError, AttributeError):
-        return {key: value for key, value in getattr(target, "__annotations__", {}).items() if not isinstance(value, str)}
+        return {
+            key: value for key, value in getattr(target, "__annotations__", {}).items() if not isinstance(value, str)
+        }
 
 
 def _plain(fn: Callable[..., Any]) -> Any:
@@ -176,7 +180,3 @@ def _plain(fn: Callable[..., Any]) -> Any:
     if not inspect.isroutine(fn):
         fn = getattr(fn, "__call__", fn)  # noqa: B004  the method of a callable object
     return inspect.unwrap(fn)
-
-
-def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

@@ -2,7 +2,7 @@
 
 import datetime
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -25,8 +25,10 @@ from ropewalk.errors import NotStorable, StepProblem, UnknownField, WrongType
 
 
 class GraphState(BaseModel):
-    """What a graph's nodes share. Fields are annotated ``History[T]``, ``Incremental[T]``, ``Reduced[T, fn]`` or ``LastValue[T]``;
-    a plain annotation is a ``LastValue``."""
+    """What a graph's nodes share. Fields are annotated ``History[T]``, ``Incremental[T]``, ``Reduced[T, fn]`` or
+    ``LastValue[T]``;
+    a plain annotation is a ``LastValue``.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False)
 
@@ -64,6 +66,7 @@ class Field:
         self.json_ready = self.plain and self.exact is not None
         self.whole: TypeAdapter[Any] = TypeAdapter(_constrained(annotation, constraints))
         self.one = self.whole
+        self.fold: Callable[[Any, Op, Any], Any] = self.buffer.fold
         self.returned: Op = "set" if isinstance(self.buffer, LastValueBuffer) else "add"
         if isinstance(self.buffer, HistoryBuffer):
             item: Any = next(iter(get_args(annotation)), Any)
@@ -81,12 +84,18 @@ class Field:
         return self._stored(op, [self._checked(self.one, item, where) for item in value], where)
 
     def load(self, op: Op, value: Any) -> Write:
-        """Return the write that was stored as plain JSON data ``value``. Raises ValueError when it does not fit the type."""
+        """Return the write that was stored as plain JSON data ``value``. Raises ValueError when it does not fit the
+        type.
+        """
         adapter = self.one if op == "add" else self.whole
         if self.exact is not None and type(value) is self.exact and op != "extend":
             return Write(self.name, op, value, None)
         raw = RawJson(dump_json(value))
         return Write(self.name, op, adapter.validate_json(raw), raw)
+
+    def to_json(self, op: Op, value: Any) -> RawJson:
+        adapter = self.one if op == "add" else self.whole
+        return RawJson(adapter.dump_json(value, warnings="none"))
 
     def _checked(self, adapter: TypeAdapter[Any], value: Any, where: str) -> Any:
         try:
@@ -176,11 +185,11 @@ class Shape:
             if field.plain:
                 if new_plain is None:
                     new_plain = plain.copy()
-                new_plain[name] = field.buffer.fold(new_plain.get(name), op, value)
+                new_plain[name] = field.fold(new_plain.get(name), op, value)
             else:
                 if new_rich is None:
                     new_rich = rich.copy()
-                new_rich[name] = field.buffer.fold(new_rich.get(name), op, value)
+                new_rich[name] = field.fold(new_rich.get(name), op, value)
         return Values(plain if new_plain is None else new_plain, rich if new_rich is None else new_rich)
 
     def squash(self, writes: Iterable[Write]) -> list[Write]:
@@ -218,7 +227,7 @@ class Shape:
 
     def mirror(self, values: Values, state: BaseModel) -> None:
         """Make the user's own object show ``values``."""
-        state.__dict__.update(self.snapshot(values))
+        cast("dict[str, Any]", state.__dict__).update(self.snapshot(values))
 
     def to_json(self, values: Values) -> dict[str, Any]:
         """Return the state as plain JSON data."""
@@ -231,6 +240,10 @@ class Shape:
             for name, field in self.fields.items()
             if _has(values, name)
         ]
+
+    def raw_writes(self, writes: Iterable[Write]) -> list[list[Any]]:
+        """Return writes as `load` takes them, whether or not their JSON was kept."""
+        return [[name, op, raw or self.fields[name].to_json(op, value)] for name, op, value, raw in writes]
 
     def _raw(self, field: Field, values: Values) -> RawJson:
         value = _held(values, field.name)
@@ -256,7 +269,7 @@ def _difference(field: Field, old: Any, new: Any, where: str) -> Write:
         field.write("set", new, place)  # the whole must fit its type, else a difference would hide what is wrong
     if isinstance(field.buffer, ReducedBuffer | LastValueBuffer):
         return field.write("set", new, place)
-    op, value = field.buffer.difference(old, new)
+    op, value = field.buffer.difference(old, cast("Any", new))
     try:
         return field.write(op, value, place)
     except NotStorable:
@@ -272,7 +285,10 @@ def _joined(buffer: Buffer, one: Write, other: Write) -> Write | None:
     if other.op == "set":
         return other
     if isinstance(buffer, HistoryBuffer):
-        items = [*(one.value if one.op != "add" else (one.value,)), *(other.value if other.op == "extend" else (other.value,))]
+        items = [
+            *(one.value if one.op != "add" else (one.value,)),
+            *(other.value if other.op == "extend" else (other.value,)),
+        ]
         return Write(one.field, "set" if one.op == "set" else "extend", items, None)
     if one.op == "set" or isinstance(buffer, IncrementalBuffer):
         return Write(one.field, one.op, buffer.fold(one.value, other.op, other.value), None)
@@ -311,6 +327,9 @@ def _type_name(annotation: Any) -> str:
 def default_state(state_class: type[BaseModel]) -> BaseModel | None:
     """Return the state class's own default instance, or None when a field has no default."""
     infos = cast("Mapping[str, FieldInfo]", state_class.model_fields)
-    if any(info.is_required() or info.default is PydanticUndefined and info.default_factory is None for info in infos.values()):
+    if any(
+        info.is_required() or (info.default is PydanticUndefined and info.default_factory is None)
+        for info in infos.values()
+    ):
         return None
     return state_class()

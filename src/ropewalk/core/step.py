@@ -4,7 +4,7 @@ import asyncio
 import logging
 import traceback
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ropewalk.codec import RawJson
 from ropewalk.core.context import Asking, Context, Recorder
@@ -104,7 +104,7 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
         routes = routes_of(result, router, step.firing.scope.plan, step.path)
     elif isinstance(result, dict):
         if result:
-            writes += shape.returned(result, f"Node {step.path!r}")
+            writes += shape.returned(cast("dict[str, Any]", result), f"Node {step.path!r}")
     elif result is not None and result is not view:
         raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
     return StepFinished(step.id, step.path, step.attempt, writes, routes)
@@ -135,7 +135,9 @@ async def stop_tasks(tasks: "list[tuple[str, asyncio.Task[Any]]]") -> None:
         await asyncio.wait(waiting, timeout=GRACE_SECONDS)
     for path, task in tasks:
         if not task.done():
-            log.warning("node %r did not end %g s after it was cancelled; what it still does is discarded", path, GRACE_SECONDS)
+            log.warning(
+                "node %r did not end %g s after it was cancelled; what it still does is discarded", path, GRACE_SECONDS
+            )
             task.add_done_callback(_ignore)
         else:
             _ignore(task)
@@ -149,5 +151,7 @@ def _ignore(task: "asyncio.Task[Any]") -> None:
 def trace_of(error: BaseException) -> str:
     """Return the traceback as text, the engine's own frames left out."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.endswith(("ropewalk/core/step.py", "ropewalk/core/engine.py"))]
+    own = [
+        frame for frame in frames if not frame.filename.endswith(("ropewalk/core/step.py", "ropewalk/core/engine.py"))
+    ]
     return "".join(traceback.format_list(own or frames)[-12:])

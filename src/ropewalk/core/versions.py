@@ -1,7 +1,9 @@
 """Versions: the state along each branch, and how branches become one again.
 
-A version knows the versions it came from and what it added. Its history is the steps in its causal past, in an order that no
-clock has a part in: the first parent's history, then what each further parent adds, then its own writes. Its values are the
+A version knows the versions it came from and what it added. Its history is the steps in its causal past, in an order
+that no
+clock has a part in: the first parent's history, then what each further parent adds, then its own writes. Its values
+are the
 fold of that.
 """
 
@@ -36,7 +38,7 @@ class Versions:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
-        self._count = 0
+        self.count = 0
         self.edits: list[Version] = []
         """The edits of the state; every version made by `merged` after an edit holds it."""
 
@@ -47,7 +49,8 @@ class Versions:
     def after(self, version: Version, writes: list[Write], *, only: bool) -> Version:
         """Return ``version`` with ``writes`` behind it.
 
-        ``only`` gives the caller's hold on ``version`` away. If nobody else has one, nothing will ever point at it again and
+        ``only`` gives the caller's hold on ``version`` away. If nobody else has one, nothing will ever point at it
+        again and
         the new version takes its place in the history, so that a long branch stays one version.
         """
         if not only:
@@ -100,11 +103,11 @@ class Versions:
         version.writes = []
 
     def _new(self, parents: tuple[Version, ...], writes: list[Write], values: Values, edits: int) -> Version:
-        self._count += 1
-        return Version(self._count, parents, writes, values, edits)
+        self.count += 1
+        return Version(self.count, parents, writes, values, edits)
 
 
-_IS_EDIT = -1
+IS_EDIT = -1
 _SQUASH_FROM = 64
 
 
@@ -118,7 +121,7 @@ def _above_their_base(versions: Sequence[Version]) -> set[Version]:
     frontier: list[tuple[int, Version]] = []
 
     def push(version: Version) -> None:
-        if version.edits == _IS_EDIT:
+        if version.edits == IS_EDIT:
             past.add(version)
         elif version not in queued:
             queued.add(version)
@@ -135,7 +138,9 @@ def _above_their_base(versions: Sequence[Version]) -> set[Version]:
 
 
 def _history(version: Version, past: set[Version], seen: set[Version]) -> list[Version]:
-    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to it."""
+    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to
+    it.
+    """
     found: list[Version] = []
     walk: list[tuple[Version, int]] = [(version, 0)]
     entered = {version}

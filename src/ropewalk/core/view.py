@@ -1,4 +1,6 @@
-"""The state as one step sees it: a copy made field by field when first read, so that what a step does not touch costs nothing."""
+"""The state as one step sees it: a copy made field by field when first read, so that what a step does not touch
+costs nothing.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
 
 _OWN = ("rw_values",)
 _PYDANTIC: dict[str, Callable[[tuple[str, ...], Mapping[str, Any]], Any]] = {
-    "__pydantic_fields_set__": lambda fields, _: set(fields),
-    "__pydantic_extra__": lambda *_: None,
-    "__pydantic_private__": lambda _, private: {name: attr.get_default() for name, attr in private.items()} or None,
+    "__pydantic_fields_set__": lambda fields, _private: set(fields),
+    "__pydantic_extra__": lambda _fields, _private: None,
+    "__pydantic_private__": lambda _fields, private: {key: attr.get_default() for key, attr in private.items()} or None,
 }
 # Pydantic methods that look at the instance dictionary behind attribute access: they must find every field there.
 _WHOLE = (
@@ -44,7 +46,8 @@ class View(Protocol):
 def view_class(state_class: type[BaseModel]) -> Any:
     """Return a function from values to a view of them.
 
-    A view is an instance of ``state_class`` (of a subclass made here) whose dictionary holds the unchangeable values from
+    A view is an instance of ``state_class`` (of a subclass made here) whose dictionary holds the unchangeable values
+    from
     the start and each changeable one, copied, from its first read on. Comparing the two tells what a step changed.
     """
     fields = tuple(state_class.model_fields)
@@ -90,10 +93,10 @@ def view_class(state_class: type[BaseModel]) -> Any:
         **{name: _filling(getattr(state_class, name), fields) for name in _WHOLE if hasattr(state_class, name)},
     }
     generated: Any = type(state_class)(state_class.__name__, (state_class,), namespace)
-    new = object.__new__
+    new: Any = object.__new__
 
     def make(values: "Values") -> Any:
-        view = new(generated)
+        view: Any = new(generated)
         put(view, "__dict__", values.plain.copy())
         put(view, "rw_values", values)
         return view
