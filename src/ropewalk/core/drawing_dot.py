@@ -48,9 +48,7 @@ def _level(outline: Outline, prefix: str, statuses: Mapping[str, str], indent: s
             yield f"{indent}}}"
         else:
             yield f"{indent}{name} {_attributes(_node(shape, statuses))}"
-    links = [
-        Link(source=line.source, target=line.target, chosen=line.kind == "router") for line in outline.lines
-    ]
+    links = [Link(source=line.source, target=line.target, chosen=line.kind == "router") for line in outline.lines]
     back = find_back_links(len(outline.shapes), links)
     for number, line in enumerate(outline.lines):
         yield f"{indent}{_arrow(line, outline, prefix, back=number in back)}"

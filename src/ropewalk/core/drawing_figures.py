@@ -166,9 +166,7 @@ def _node(shape: Shape, *, icons: bool) -> _Content:
     name = text_width(label, NAME_SIZE) + (ICON if icons else 0.0)
     width = max(40.0, name, *map(note_width, notes)) + (44.0 if shape.kind == "choice" else 28.0)
     height = 38.0 + 16.0 * len(notes)
-    return _Content(
-        width=width, height=height, enters=height / 2, leaves=height / 2, label=label, notes=notes
-    )
+    return _Content(width=width, height=height, enters=height / 2, leaves=height / 2, label=label, notes=notes)
 
 
 def _pole(shape: Shape, depth: int) -> _Content:

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from ropewalk.core.drawing_outline import Line, Outline, Shape
 from ropewalk.core.drawing_text import clean, shorten
 
-_MEANINGFUL = re.compile(
-    r"(?<![A-Za-z0-9])[_.-]|[_.-](?![A-Za-z0-9])|[^\w\s().,?/\x80-\U0010ffff-]|_(?=_)", re.ASCII
-)
+_MEANINGFUL = re.compile(r"(?<![A-Za-z0-9])[_.-]|[_.-](?![A-Za-z0-9])|[^\w\s().,?/\x80-\U0010ffff-]|_(?=_)", re.ASCII)
 _BRACKETS = {
     "start": ("([", "])"),
     "end": ("([", "])"),

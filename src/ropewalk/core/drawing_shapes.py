@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
 
 from ropewalk.core.drawing_figures import (
     ICON,
@@ -26,6 +26,8 @@ _BASELINE = 23.5
 """From the top of a node to the foot of its name; each note stands a line lower."""
 _LINE = 16.0
 _SIGN_UP = 11.5
+_BLANKS = str.maketrans({"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"})
+"""Written plainly, a reader of XML would make spaces of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +64,7 @@ def write_shape(figure: Figure, place: Point, progress: Progress) -> str:
 
 def attribute(value: str) -> str:
     """Return ``value`` quoted for an attribute; only what XML can't hold is replaced."""
-    return quoteattr(legal(value))
+    return f'"{escape(legal(value)).translate(_BLANKS)}"'
 
 
 def plural(count: int, word: str) -> str:
@@ -99,9 +101,7 @@ def _rect(name: str, rect: Rect, radius: float) -> str:
 
 
 def _hexagon(body: Rect) -> str:
-    left, right, top, bottom, middle = (
-        number(v) for v in (body.x, body.right, body.y, body.bottom, body.middle)
-    )
+    left, right, top, bottom, middle = (number(v) for v in (body.x, body.right, body.y, body.bottom, body.middle))
     near, far = number(body.x + 13), number(body.right - 13)
     return f"M{left} {middle}L{near} {top}H{far}L{right} {middle}L{far} {bottom}H{near}Z"
 
@@ -168,9 +168,7 @@ def _stems(figure: Figure, place: Point) -> Iterator[str]:
 
 
 def _pill(pill: Pill, place: Point) -> str:
-    rect = Rect(
-        x=pill.rect.x + place[0], y=pill.rect.y + place[1], width=pill.rect.width, height=pill.rect.height
-    )
+    rect = Rect(x=pill.rect.x + place[0], y=pill.rect.y + place[1], width=pill.rect.width, height=pill.rect.height)
     sign = ""
     if pill.text:
         diamond = f'<path d="{DIAMOND}" transform="translate({number(rect.x + 14)} {number(rect.middle)})"/>'

@@ -127,9 +127,7 @@ DIAMOND = "M0 -4.500L4.500 0L0 4.500L-4.500 0Z"
 
 def stylesheet(*, statuses: bool) -> str:
     """Return the rules of a picture, with those for statuses only where it shows any."""
-    colours = _COLOURS + (
-        "".join(_STATUS.replace("STATUS", status) for status in _STATUSES) if statuses else ""
-    )
+    colours = _COLOURS + ("".join(_STATUS.replace("STATUS", status) for status in _STATUSES) if statuses else "")
     dark = f"@media (prefers-color-scheme:dark){{{_filled(colours, _DARK)}}}"
     rules = _SHAPES + _filled(colours, _LIGHT) + dark + (_TURNING if statuses else "")
     return rules.replace("&", f".{ROOT}").replace("\n", "")

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from html import escape
 from itertools import pairwise
-from xml.sax.saxutils import escape
 
 from ropewalk.core.drawing_figures import PADDING, TITLE_HEIGHT, Picture
 from ropewalk.core.drawing_outline import Line, Outline
@@ -85,7 +85,7 @@ def _edge(line: Line, ends: tuple[str, str], route: Route, at: Point, progress: 
     drawn = curve(shaft) if route.curved else bow(shaft)
     return (
         f'<g class="edge {line.kind}{" taken" if times else ""}" {marks}>'
-        f'<title>{escape(clean(title))}</title>'
+        f"<title>{escape(clean(title))}</title>"
         f'<path class="wire" d="{drawn}"/><path class="head" d="{head}"/>'
         f"{_times(points, times) if times > 1 else ''}</g>"
     )

@@ -12,6 +12,7 @@ import contextvars
 import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -86,8 +87,11 @@ class Engine:
         self._lock = asyncio.Lock()
         self._flying: dict[str, asyncio.Task[None] | None] = {}
         """Steps in flight; None for the one the driver itself awaits."""
+        self._queue: deque[Step] = deque()
+        """Steps that the next free worker task takes."""
         self._landed: list[tuple[Step, Outcome]] = []
         self._delayed: dict[str, asyncio.TimerHandle] = {}
+        self._workers: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
         self._awaits_step = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -283,7 +287,10 @@ class Engine:
     def _verdict(self) -> RunStopped | None:
         """Say how the stretch ends, now that nothing is in flight; None when something can still start."""
         schedule = self.schedule
-        if self._landed:
+        if schedule.is_blocked() and self._queue:
+            schedule.ready[:0] = self._queue
+            self._queue.clear()
+        if self._landed or self._queue:
             return None
         if schedule.final is not None:
             return RunStopped("run_done")
@@ -359,6 +366,7 @@ class Engine:
             if self._flying or self._delayed:
                 await self.abandon()
                 self._flying.clear()
+            self._queue.clear()
             self._landed.clear()
             self.feed.wake()
 
@@ -376,7 +384,7 @@ class Engine:
             if ready:
                 self._launch(loop)
         if not self._landed:
-            if not self._flying and not self._delayed:
+            if not self._flying and not self._delayed and not self._queue:
                 if schedule.status == "RUNNING":
                     await self.commit([])
                 return False
@@ -390,7 +398,7 @@ class Engine:
 
     def _is_calm(self, step: Step) -> bool:
         """Tell whether nothing else of this run can happen before ``step`` ends."""
-        return not self._delayed and not self.schedule.open_pauses and step.retry_at is None
+        return not self._queue and not self._delayed and not self.schedule.open_pauses and step.retry_at is None
 
     async def _await_step(self, step: Step) -> None:
         """Run the only step there is without a task of its own."""
@@ -414,7 +422,7 @@ class Engine:
         schedule = self.schedule
         room = len(schedule.ready)
         if self.settings.max_concurrency is not None:
-            room = max(0, min(room, self.settings.max_concurrency - len(self._flying)))
+            room = max(0, min(room, self.settings.max_concurrency - len(self._flying) - len(self._queue)))
         starting = schedule.ready[:room]
         del schedule.ready[:room]
         for step in starting:
@@ -422,22 +430,46 @@ class Engine:
                 self._delayed[step.id] = loop.call_later(wait, self._due, step)
                 continue
             step.retry_at = None
-            self._flying[step.id] = loop.create_task(self._fly(step))
+            self._queue.append(step)
+        self._staff(loop, 1)
+
+    def _staff(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        """Give the queue ``count`` tasks more; each takes steps until one makes it wait.
+
+        Then, as long as steps are left, there are twice as many: nodes that never wait share one task, nodes that do have
+        one each, a few turns of the loop later.
+        """
+        for _ in range(min(count, len(self._queue))):
+            task = loop.create_task(self._work_off(loop))
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+        if self._queue:
+            loop.call_soon(self._staff, loop, count * 2)
+
+    async def _work_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        me = asyncio.current_task()
+        started = loop.time()
+        while self._queue and self.lost is None and not self.schedule.is_blocked():
+            step = self._queue.popleft()
+            self._flying[step.id] = me
             self.feed.begin(step.id, step.path, step.attempt)
+            try:
+                outcome = await attempt(step, self)
+            except asyncio.CancelledError:
+                outcome = GONE
+            del self._flying[step.id]
+            self._landed.append((step, outcome))
+            self._wake.set()
+            if outcome is GONE:
+                return
+            if loop.time() - started > _TURN_SECONDS:
+                await asyncio.sleep(0)
+                started = loop.time()
 
     def _due(self, step: Step) -> None:
         self._delayed.pop(step.id, None)
         step.retry_at = None
         self.schedule.ready.append(step)
-        self._wake.set()
-
-    async def _fly(self, step: Step) -> None:
-        try:
-            outcome = await attempt(step, self)
-        except asyncio.CancelledError:
-            outcome = GONE
-        self._flying.pop(step.id, None)
-        self._landed.append((step, outcome))
         self._wake.set()
 
     async def _commit_outcomes(self, landed: list[tuple[Step, Outcome]]) -> None:

@@ -25,9 +25,7 @@ def draw_lines(
     for number in layers.chains:
         routes[number] = Route(points=_forward(number, frame), curved=True, back=False)
     for way in returns:
-        routes[way.number] = Route(
-            points=draw_return(way, frame), curved=False, back=way.number in layers.back
-        )
+        routes[way.number] = Route(points=draw_return(way, frame), curved=False, back=way.number in layers.back)
     return frame.lefts, routes
 
 

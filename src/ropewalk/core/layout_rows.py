@@ -61,9 +61,7 @@ def place_rows(boxes: Sequence[Box], links: Sequence[Link], layers: Layers) -> l
     return tops
 
 
-def _pulls(
-    boxes: Sequence[Box], links: Sequence[Link], layers: Layers
-) -> tuple[list[list[_Pull]], list[list[_Pull]]]:
+def _pulls(boxes: Sequence[Box], links: Sequence[Link], layers: Layers) -> tuple[list[list[_Pull]], list[list[_Pull]]]:
     before: list[list[_Pull]] = [[] for _ in layers.column_of]
     after: list[list[_Pull]] = [[] for _ in layers.column_of]
     for number, chain in layers.chains.items():
@@ -185,9 +183,7 @@ def _straighten(
                     tops[bend] = level
 
 
-def _runs(
-    bends: list[int], room: Callable[[int], tuple[float, float]]
-) -> list[tuple[list[int], float, float]]:
+def _runs(bends: list[int], room: Callable[[int], tuple[float, float]]) -> list[tuple[list[int], float, float]]:
     """Split a chain's bends into the longest stretches that can be level, each with the room it has."""
     runs: list[tuple[list[int], float, float]] = []
     for bend in bends:

@@ -1,11 +1,28 @@
 """What the scheduler holds while a run is under way: scopes, firings, steps, pauses."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar, cast
 
 from ropewalk.codec import RawJson
 from ropewalk.core.facts import Route
 from ropewalk.core.plan import Place, Plan
 from ropewalk.core.versions import Version
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+"""What most steps and firings have of most things; one for all, because there are many of them."""
+
+
+def put(kept: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
+    """Return ``kept`` with one thing more; the first makes a dictionary of its own."""
+    if isinstance(kept, dict):
+        kept[key] = value
+        return cast("Mapping[K, V]", kept)
+    return {key: value}
 
 
 class Arrival:
@@ -89,9 +106,10 @@ class Firing:
         """What its instances start with; a sequence's moves on."""
         self.items: tuple[RawJson | None, ...] | None = None
         """None: not a group."""
-        self.results: list[Version | None] = []
+        self.results: list[Version | None] | tuple[()] = ()
+        """A group's instances; empty where there is no group."""
         self.remaining = 0
-        self.routes: dict[int, tuple[Route, ...]] = {}
+        self.routes: Mapping[int, tuple[Route, ...]] = _NOTHING
         """What instances returned, for a node that is itself a router."""
         self.out: Version | None = None
         """The merged version, once all instances have finished."""
@@ -99,14 +117,20 @@ class Firing:
         """before or after: the breakpoint that holds it."""
         self.pause: str | None = None
         """The open pause of that breakpoint, once it is in the log."""
-        self.scopes: dict[int, Scope] = {}
+        self.scopes: Mapping[int, Scope] = _NOTHING
+        """The open scopes of a subgraph's instances."""
 
     def open_scope(self, plan: Plan, index: int) -> Scope:
         """Open the scope of one instance of a subgraph."""
         instance = self.id if self.items is None else f"{self.id}[{index}]"
-        scope = self.scopes[index] = Scope(plan, self, index, f"{instance}/", f"{self.path}/")
+        scope = Scope(plan, self, index, f"{instance}/", f"{self.path}/")
+        self.scopes = put(self.scopes, index, scope)
         scope.item = self.items[index] if self.items is not None else None
         return scope
+
+    def close_scope(self, index: int) -> None:
+        if isinstance(self.scopes, dict):
+            del self.scopes[index]
 
     @property
     def is_shared(self) -> bool:
@@ -151,9 +175,9 @@ class Step:
         self.deaths = 0
         """Takeovers since the last explicit resume or the last thing it recorded."""
         self.retry_at: float | None = None
-        self.records: dict[tuple[str, int], RawJson] = {}
-        self.answers: dict[tuple[str, int], RawJson] = {}
-        self.asked: dict[tuple[str, int], str] = {}
+        self.records: Mapping[tuple[str, int], RawJson] = _NOTHING
+        self.answers: Mapping[tuple[str, int], RawJson] = _NOTHING
+        self.asked: Mapping[tuple[str, int], str] = _NOTHING
         """Questions it asked: (name, nth) -> id of the pause."""
 
     @property

@@ -165,6 +165,19 @@ class Plan:
         )
 
     @cached_property
+    def forks(self) -> tuple[tuple[int, ...], ...]:
+        """For each place its targets, where it has plain edges only and none of them can hold another back; else ()."""
+        return tuple(self._fork(place) for place in self.places)
+
+    def _fork(self, place: Place) -> tuple[int, ...]:
+        targets = tuple(arrow.target for arrow in place.arrows)
+        if len(targets) < 2 or place.routers or place.spreads:
+            return ()
+        bits = sum(1 << target for target in targets)
+        held = any(self.after[target] & bits for target in targets)
+        return () if held or len(self.places) - 1 in targets else targets
+
+    @cached_property
     def after(self) -> tuple[int, ...]:
         """For each place, the places reachable from it by one edge or more, as bits."""
         return _closure([place.targets for place in self.places])

@@ -26,7 +26,7 @@ from ropewalk.core.facts import (
     StepFinished,
     StepRecorded,
 )
-from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step
+from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step, put
 from ropewalk.core.plan import START, Plan, Router, Way
 from ropewalk.core.state import EMPTY, Shape, Values
 from ropewalk.core.versions import Version, Versions
@@ -138,7 +138,7 @@ class Schedule:
         step = self.steps.pop(fact.step)
         firing = step.firing
         if fact.routes is not None:
-            firing.routes[step.index or 0] = fact.routes
+            firing.routes = put(firing.routes, step.index or 0, fact.routes)
         version = firing.version
         if fact.writes or firing.items is not None:
             version = self.versions.after(version, fact.writes, only=not firing.is_shared)
@@ -150,7 +150,7 @@ class Schedule:
 
     def _recorded(self, fact: StepRecorded) -> None:
         step = self.steps[fact.step]
-        step.records[fact.name, fact.nth] = fact.value
+        step.records = put(step.records, (fact.name, fact.nth), fact.value)
         step.deaths = 0
 
     def _failed(self, fact: StepFailed) -> None:
@@ -174,7 +174,7 @@ class Schedule:
         else:
             step = self.steps[fact.step]
             step.status = "waiting"
-            step.asked[fact.name, fact.nth] = fact.pause
+            step.asked = put(step.asked, (fact.name, fact.nth), fact.pause)
             pause = PauseState(fact, None, step)
         self.pauses[fact.pause] = self.open_pauses[fact.pause] = pause
 
@@ -184,7 +184,7 @@ class Schedule:
         pause.answered_at = self.last_at
         pause.answered_by = fact.by
         if pause.step is not None:
-            pause.step.answers[pause.fact.name, pause.fact.nth] = fact.value
+            pause.step.answers = put(pause.step.answers, (pause.fact.name, pause.fact.nth), fact.value)
             if pause.step.status == "waiting":
                 pause.step.status = "ready"
                 self.ready.append(pause.step)
@@ -365,7 +365,8 @@ class Schedule:
             self._open_instance(firing, 0)
             return
         count = len(firing.items)
-        firing.results = [None] * count
+        results: list[Version | None] = [None] * count
+        firing.results = results
         firing.remaining = count
         if count == 0:
             self._close(firing, firing.version)
@@ -387,11 +388,12 @@ class Schedule:
     def _instance_finished(self, firing: Firing, index: int, version: Version) -> None:
         if firing.items is None:
             firing.remaining = 0
-            firing.scopes.clear()
+            firing.close_scope(index)
             self._close(firing, version)
             return
+        assert isinstance(firing.results, list)
         firing.results[index] = version
-        firing.scopes.pop(index, None)
+        firing.close_scope(index)
         firing.remaining -= 1
         if firing.place.fan == "sequence":
             firing.version = version
@@ -436,6 +438,13 @@ class Schedule:
         if not scope.active and not scope.waiting and not scope.ended:  # the only token: it may go straight on
             target = scope.plan.sole[index] if not chosen else _sole_target(scope.plan, index, chosen)
             if 0 < target < len(scope.plan.places) - 1 and self._begin(scope, target, version, None):
+                return
+            if target < 0 and not chosen and (targets := scope.plan.forks[index]):
+                for edge, target in zip(scope.plan.places[index].arrows, targets, strict=True):
+                    version.refs += 1
+                    if not self._begin(scope, target, version, None):
+                        self._arrive(scope, target, Arrival(edge.edge, firing.number, version, None))
+                version.refs -= 1
                 return
         self._leave(scope, index, firing.number, version, chosen)
         version.refs -= 1
