@@ -6,9 +6,31 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
 
-from ropewalk.contracts import RunStore
+from ropewalk.contracts import RunRecord, RunStore
+from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph as DrawnGraph
+from ropewalk.core.picture import Picture
+from ropewalk.core.plan import Place, Plan
+from ropewalk.core.run import Pause, Run, RunStatus
 from ropewalk.errors import PartUnknown
+from ropewalk.events import Entry, Event
+
+__all__ = [
+    "Entry",
+    "Event",
+    "Graph",
+    "Pause",
+    "Picture",
+    "Place",
+    "Plan",
+    "Run",
+    "RunRecord",
+    "RunStatus",
+    "RunStore",
+    "open_store",
+    "read_log",
+    "unfinished_steps",
+]
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -45,6 +67,12 @@ class Graph(DrawnGraph[S]):
             max_concurrency=max_concurrency,
             verbose=verbose,
         )
+
+    def use_store(self, store: RunStore) -> None:
+        """Keep every run that is started or opened from now on in ``store``."""
+        self.store = store
+        if self._desk is not None:
+            self._desk.store = store
 
 
 def open_store(url: str) -> RunStore:
@@ -83,3 +111,13 @@ def _durability(url: str) -> Literal["full", "normal"]:
     if given not in ("full", "normal"):
         raise PartUnknown("durability", given, ["full", "normal"])
     return "full" if given == "full" else "normal"
+
+
+async def read_log(store: RunStore, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Entry]:
+    """Return a run's entries as readers see them; its graph is not needed. Raises `RunNotFound`."""
+    return [read_entry(number, body) for number, body in await store.read(run_id, after=after, limit=limit)]
+
+
+async def unfinished_steps(run: Run[Any]) -> dict[str, str]:
+    """Return id -> status (ready, waiting, failed) of every step of a run that has begun and not finished."""
+    return {step.id: step.status for step in (await run.read()).schedule.steps.values()}

@@ -146,7 +146,7 @@ _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 def thaw(value: Any) -> Any:
     """Return a copy that shares nothing that could be changed in place; plain data is copied fast."""
-    kind: type[Any] = type(value)
+    kind = cast("type[Any]", type(value))
     if kind in _ATOMS:
         return value
     if kind is Items:

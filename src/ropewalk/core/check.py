@@ -1,6 +1,8 @@
 """Finds every mistake in a drawing before it runs: all of them at once, each with what to do."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from difflib import get_close_matches
 
 from ropewalk.core.drawn import Drawing, Drawn, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.plan import END, START, Plan
@@ -14,11 +16,52 @@ def drawing_problems(drawing: Drawing) -> list[Problem]:
     return [*_naming(drawing), *_fields(drawing), *_edges(drawing)]
 
 
-def plan_problems(plan: Plan, drawing: Drawing) -> list[Problem]:
-    """Return what is wrong with the shape: what is never reached, leads nowhere or never ends."""
-    if any(problem.message for problem in _start(plan)):
-        return list(_start(plan))
-    return [*_reach(plan, drawing), *_endless(plan)]
+def plan_problems(plan: Plan, drawing: Drawing, loose: frozenset[str]) -> list[Problem]:
+    """Return what is wrong with the shape: what is never reached, leads nowhere or never ends.
+
+    Of ``loose`` nodes an edge was left out because nobody can tell where it was meant to lead; they are not judged.
+    """
+    if not plan.places[0].targets:
+        return [] if START in loose else list(_start(plan))
+    return [*_reach(plan, drawing, loose), *_endless(plan)]
+
+
+def as_meant(drawing: Drawing) -> tuple[Drawing, frozenset[str]]:
+    """Return the drawing with mistyped names mended, so that what else is wrong can be found too.
+
+    An edge whose name is near no node's is left out; the names it does have are returned beside it.
+    """
+    edges: list[Drawn] = []
+    loose: set[str] = set()
+    for edge in drawing.edges:
+        mended = _mended(edge, drawing)
+        if mended is not None and not any(name == START and role != "source" for name, role in _ends(mended)):
+            edges.append(mended)
+        else:
+            loose |= {name for name, _ in _ends(edge)}
+    return replace(drawing, edges=edges), frozenset(loose)
+
+
+def _mended(edge: Drawn, drawing: Drawing) -> Drawn | None:
+    names = {name: _nearest(name, drawing) for name, _ in _ends(edge)}
+    if any(near is None for near in names.values()) or _nearest(edge.start, drawing) == END:
+        return None
+    near = {name: found for name, found in names.items() if found is not None}
+    match edge:
+        case EdgeDrawn():
+            return replace(edge, start=near[edge.start], end=near[edge.end])
+        case RouterDrawn():
+            routes = None if edge.routes is None else tuple(near[route] for route in edge.routes)
+            router = near[edge.router] if isinstance(edge.router, str) else edge.router
+            return replace(edge, start=near[edge.start], router=router, routes=routes)
+        case FanDrawn():
+            return replace(edge, start=near[edge.start], node=near[edge.node], end=near[edge.end])
+
+
+def _nearest(name: str, drawing: Drawing) -> str | None:
+    if name in drawing.nodes or name in (START, END):
+        return name
+    return next(iter(get_close_matches(name, drawing.nodes, n=1, cutoff=0.5)), None)
 
 
 def _naming(drawing: Drawing) -> Iterator[Problem]:
@@ -107,9 +150,11 @@ def _start(plan: Plan) -> Iterator[Problem]:
         )
 
 
-def _reach(plan: Plan, drawing: Drawing) -> Iterator[Problem]:
+def _reach(plan: Plan, drawing: Drawing, loose: frozenset[str]) -> Iterator[Problem]:
     start, end = plan.after[0], len(plan.places) - 1
     for place in plan.places[1:-1]:
+        if place.node in loose:
+            continue
         if not start >> place.index & 1:
             yield Problem(
                 message=f"Node {place.node!r} is never reached: no way from START leads to it.",
@@ -120,12 +165,11 @@ def _reach(plan: Plan, drawing: Drawing) -> Iterator[Problem]:
                 message=f"Node {place.node!r} is a dead end: no edge leaves it.",
                 hint=f"Say where it goes on: add_edge({place.node!r}, END).",
             )
-        elif not plan.after[place.index] >> end & 1:
-            if plan.after[place.index] >> place.index & 1:
-                yield Problem(
-                    message=f"Node {place.node!r} is on a cycle with no way out: END cannot be reached from it.",
-                    hint="Let a router on the cycle return END or a node that leads there.",
-                )
+        elif not plan.after[place.index] >> end & 1 and plan.after[place.index] >> place.index & 1:
+            yield Problem(
+                message=f"Node {place.node!r} is on a cycle with no way out: END cannot be reached from it.",
+                hint="Let a router on the cycle return END or a node that leads there.",
+            )
 
 
 def _lonely_hint(name: str, edges: list[Drawn]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ropewalk.core.check import drawing_problems, lonely_node, plan_problems
+from ropewalk.core.check import as_meant, drawing_problems, lonely_node, plan_problems
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
 from ropewalk.core.signatures import call_of, one_argument, routes_in
@@ -26,10 +26,9 @@ def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | N
         drawing = replace(drawing, edges=[*edges])
     drawing = replace(drawing, edges=[_routed(edge, drawing, problems) for edge in drawing.edges])
     actions = {node.name: _action(node, drawing, state_class, problems) for node in drawing.nodes.values()}
-    if any("no node has this name" in problem.message for problem in problems):
-        return None, problems
-    plan = _Builder(drawing, actions).plan()
-    return plan, problems + plan_problems(plan, drawing)
+    mended, loose = as_meant(drawing)
+    plan = _Builder(mended, actions).plan()
+    return plan, problems + plan_problems(plan, mended, loose)
 
 
 def _routed(edge: Any, drawing: Drawing, problems: list[Problem]) -> Any:
@@ -65,8 +64,8 @@ def _action(node: NodeDrawn, drawing: Drawing, state_class: type[Any] | None, pr
         "timeout": node.timeout,
         "metadata": node.metadata,
     }
-    if node.graph is not None:
-        inner = node.graph.drawing
+    if node.inner is not None:
+        inner = node.inner
         problems += _state_problems(node.name, inner.state_class, state_class)
         plan, found = _compiled(inner, state_class)
         problems += [Problem(message=f"In subgraph {node.name!r}: {one.message}", hint=one.hint) for one in found]
@@ -84,7 +83,8 @@ def _state_problems(name: str, inner: type[Any] | None, outer: type[Any] | None)
         return []
     return [
         Problem(
-            message=f"Subgraph {name!r} has a state of its own ({inner.__name__}) with fields that {outer.__name__} lacks: {', '.join(missing)}.",
+            message=f"Subgraph {name!r} has a state of its own ({inner.__name__}) with fields that {outer.__name__} "
+            f"lacks: {', '.join(missing)}.",
             hint="A subgraph shares the state of the graph around it: declare the fields there.",
         )
     ]

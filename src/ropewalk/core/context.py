@@ -150,7 +150,7 @@ def _event_of(data: Any) -> tuple[str, Any]:
         told = cast("dict[str, Any]", data)
         if told.get("type") == "text" and isinstance(told.get("text"), str):
             return "text", {"text": told["text"]}
-    return "custom", data
+    return "custom", cast("Any", data)
 
 
 def _in_loop() -> bool:

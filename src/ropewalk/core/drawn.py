@@ -2,20 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ropewalk.core.retry import NO_RETRY, Retry
-
-if TYPE_CHECKING:
-    from ropewalk.core.graph import Graph
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeDrawn:
     name: str
     fn: Callable[..., Any] | None = None
-    graph: "Graph[Any] | None" = None
-    """The subgraph, for a node that is one."""
+    inner: "Drawing | None" = None
+    """The subgraph's drawing, for a node that is one."""
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     interrupt: str | None = None
     retry: Retry = NO_RETRY

@@ -554,7 +554,9 @@ def answer_of(schedule: Schedule, pause: str, value: Any, by: str | None) -> Ans
 def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
     if not choices:
         return fact
-    if isinstance(fact, StepFinished | RunStarted | Answered | Reset):
+    if isinstance(fact, StepFinished):  # the one that happens often
+        return StepFinished(*fact[:5], choices, fact.text)
+    if isinstance(fact, RunStarted | Answered | Reset):
         return fact._replace(choices=choices)
     raise AssertionError(f"{fact!r} lets nothing depart")
 

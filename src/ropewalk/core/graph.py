@@ -138,7 +138,7 @@ class Graph(Generic[S]):
             if not isinstance(graph, Graph):
                 raise TypeError(f"Subgraph {called!r} returned {graph!r}. Return the Graph that it draws.")
             drawn = NodeDrawn(
-                name=called, graph=cast("Graph[Any]", graph), metadata=metadata or {}, interrupt=interrupt
+                name=called, inner=cast("Graph[Any]", graph).drawing, metadata=metadata or {}, interrupt=interrupt
             )
             self._add(drawn)
             return fn

@@ -48,51 +48,60 @@ class Runner(Recorder, Protocol):
 
 
 async def attempt(step: Step, runner: Runner) -> Outcome:
-    """Run the node once. Never raises but `asyncio.CancelledError`, which the caller has asked for."""
-    place = step.place
-    call = place.call
-    assert call is not None
-    shape = runner.shape
-    view: Any = None
+    """Run the node once. Raises nothing but `asyncio.CancelledError`, which the caller has asked for, and what ends a
+    process.
+    """
     ctx: Context | None = None
-    arguments: dict[str, Any] = {}
     try:
-        for name, source in call.params:
-            if source == "state":
-                arguments[name] = view = shape.view(step.version.values)
-            else:
-                ctx = ctx or Context(step, runner)
-                arguments[name] = ctx if source == "ctx" else ctx.item if source == "item" else ctx.index
-        if place.timeout is not None:
-            result = await _within(place.timeout, step, call.is_async, arguments, runner)
-        elif call.is_async:
-            result = await call.fn(**arguments)
-        else:
-            result = await runner.in_thread(call.fn, **arguments)
-            if hasattr(result, "__await__"):
-                result = await result
-        return _finished(step, result, view, shape)
+        arguments, view, ctx = _arguments(step, runner)
+        result = await _called(step, arguments, runner)
+        return _finished(step, result, view, runner.shape)
     except Asking:
         return Asked(ctx.questions if ctx else [])
-    except StepProblem as error:
-        return Failed(error, permanent=True)
     except Exception as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
-        return Failed(error, permanent=not isinstance(error, place.retry.on))
+        permanent = isinstance(error, StepProblem) or not isinstance(error, step.place.retry.on)
+        return Failed(error, permanent=permanent)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         return Failed(NodeCancelled(step.path, str(error)), permanent=False)
-    except (KeyboardInterrupt, SystemExit):
-        raise
     except BaseExceptionGroup as group:  # a TaskGroup in the node wraps what its tasks raised
         rest = group.split(Asking)[1]
-        if rest is None:
-            return Asked(ctx.questions if ctx else [])
-        return Failed(RuntimeError(str(rest)), permanent=True)
+        return Asked(ctx.questions if ctx else []) if rest is None else Failed(RuntimeError(str(rest)), permanent=True)
     finally:
         if ctx is not None:
             ctx.closed = True
+
+
+def _arguments(step: Step, runner: Runner) -> tuple[dict[str, Any], Any, Context | None]:
+    """Return what the node is called with, its view of the state, and its context, the last two where it takes them."""
+    call = step.place.call
+    assert call is not None
+    view: Any = None
+    ctx: Context | None = None
+    arguments: dict[str, Any] = {}
+    for name, source in call.params:
+        if source == "state":
+            if view is None:
+                view = runner.shape.view(step.version.values)
+            arguments[name] = view
+        else:
+            ctx = ctx or Context(step, runner)
+            arguments[name] = ctx if source == "ctx" else ctx.item if source == "item" else ctx.index
+    return arguments, view, ctx
+
+
+async def _called(step: Step, arguments: dict[str, Any], runner: Runner) -> Any:
+    place = step.place
+    call = place.call
+    assert call is not None
+    if place.timeout is not None:
+        return await _within(place.timeout, step, arguments, runner)
+    if call.is_async:
+        return await call.fn(**arguments)
+    result = await runner.in_thread(call.fn, **arguments)
+    return await result if hasattr(result, "__await__") else result
 
 
 def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
@@ -110,10 +119,10 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
     return StepFinished(step.id, step.path, step.attempt, writes, routes)
 
 
-async def _within(seconds: float, step: Step, is_async: bool, arguments: dict[str, Any], runner: Runner) -> Any:
+async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner: Runner) -> Any:
     call = step.place.call
     assert call is not None
-    work = call.fn(**arguments) if is_async else runner.in_thread(call.fn, **arguments)
+    work = call.fn(**arguments) if call.is_async else runner.in_thread(call.fn, **arguments)
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)

@@ -3,7 +3,7 @@ costs nothing.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
@@ -93,10 +93,10 @@ def view_class(state_class: type[BaseModel]) -> Any:
         **{name: _filling(getattr(state_class, name), fields) for name in _WHOLE if hasattr(state_class, name)},
     }
     generated: Any = type(state_class)(state_class.__name__, (state_class,), namespace)
-    new = cast("Callable[[Any], Any]", object.__new__)
+    new: Any = generated.__new__
 
     def make(values: "Values") -> Any:
-        view = new(generated)
+        view = new(generated)  # pyright: ignore[reportCallIssue]
         put(view, "__dict__", values.plain.copy())
         put(view, "rw_values", values)
         return view

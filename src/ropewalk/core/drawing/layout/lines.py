@@ -1,16 +1,16 @@
 """How the lines run, and with them where the columns stand.
 
 A forward line is level wherever it passes a column and swings only in the free space between two columns: it
-can't run through a box. What runs around the columns is left to ``layout_returns``.
+can't run through a box. What runs around the columns is left to ``returns``.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ropewalk.core.layout_boxes import Box, Link, Point, Route
-from ropewalk.core.layout_columns import ARROW_ROOM, Frame, place_columns
-from ropewalk.core.layout_layers import Layers
-from ropewalk.core.layout_returns import assign_lanes, draw_return, plan_returns, share_tracks
+from ropewalk.core.drawing.layout.boxes import Box, Link, Point, Route
+from ropewalk.core.drawing.layout.columns import ARROW_ROOM, Frame, place_columns
+from ropewalk.core.drawing.layout.layers import Layers
+from ropewalk.core.drawing.layout.returns import assign_lanes, draw_return, plan_returns, share_tracks
 
 
 def draw_lines(

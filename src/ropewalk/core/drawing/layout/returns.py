@@ -9,8 +9,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from ropewalk.core.layout_boxes import Point, Port
-from ropewalk.core.layout_columns import ARROW_ROOM, TRACK_GAP, Frame
+from ropewalk.core.drawing.layout.boxes import Point, Port
+from ropewalk.core.drawing.layout.columns import ARROW_ROOM, TRACK_GAP, Frame
 
 LANE_GAP = 16.0
 _MOST_CELLS = 256

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from ropewalk.core.layout_boxes import Link
+from ropewalk.core.drawing.layout.boxes import Link
 
 MOST_STEPS = 1_000_000
 

@@ -1,21 +1,21 @@
 """A layered layout: boxes in columns from left to right, loops as return lines under or over them.
 
-1. The links that close a loop (``layout_loops``), and the column of each box without them
-   (``layout_layers``).
-2. The order within each column, for few crossings (``layout_order``).
-3. How far down each box stands, for straight lines (``layout_rows``).
-4. Where the columns stand (``layout_columns``) and how the lines run (``layout_lines``, ``layout_returns``).
+1. The links that close a loop (``loops``), and the column of each box without them
+   (``layers``).
+2. The order within each column, for few crossings (``order``).
+3. How far down each box stands, for straight lines (``rows``).
+4. Where the columns stand (``columns``) and how the lines run (``lines``, ``returns``).
 
 A thousand boxes take about a second; of a picture that nobody could follow anyway the order is only sketched.
 """
 
 from collections.abc import Sequence
 
-from ropewalk.core.layout_boxes import Box, Layout, Link, Point, Route
-from ropewalk.core.layout_layers import find_layers
-from ropewalk.core.layout_lines import draw_lines
-from ropewalk.core.layout_order import order_columns
-from ropewalk.core.layout_rows import place_rows
+from ropewalk.core.drawing.layout.boxes import Box, Layout, Link, Point, Route
+from ropewalk.core.drawing.layout.layers import find_layers
+from ropewalk.core.drawing.layout.lines import draw_lines
+from ropewalk.core.drawing.layout.order import order_columns
+from ropewalk.core.drawing.layout.rows import place_rows
 
 
 def lay_out(boxes: Sequence[Box], links: Sequence[Link]) -> Layout:

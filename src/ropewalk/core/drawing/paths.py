@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from ropewalk.core.layout_boxes import Point
+from ropewalk.core.drawing.layout.boxes import Point
 
 _CORNER = 10.0
 _HEAD = 7.0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ropewalk.core.drawing_text import TIMES, clean
+from ropewalk.core.drawing.text import TIMES, clean
 from ropewalk.core.plan import Place, Plan, Router
 
 ShapeKind = Literal["start", "end", "node", "choice", "group"]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ropewalk.core.layout_boxes import Box, Link
-from ropewalk.core.layout_layers import Layers
+from ropewalk.core.drawing.layout.boxes import Box, Link
+from ropewalk.core.drawing.layout.layers import Layers
 
 MOST_SWEEPS = 16
 SWEPT_ITEMS = 60_000

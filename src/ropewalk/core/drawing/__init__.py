@@ -5,12 +5,12 @@ Nodes are named by their path (``load``, ``sub/check``), START and END by ``__st
 
 from collections.abc import Mapping
 
-from ropewalk.core.drawing_compose import compose
-from ropewalk.core.drawing_dot import write_dot
-from ropewalk.core.drawing_mermaid import write_mermaid
-from ropewalk.core.drawing_outline import outline
-from ropewalk.core.drawing_shapes import Progress
-from ropewalk.core.drawing_svg import write_svg
+from ropewalk.core.drawing.compose import compose
+from ropewalk.core.drawing.dot import write_dot
+from ropewalk.core.drawing.mermaid import write_mermaid
+from ropewalk.core.drawing.outline import outline
+from ropewalk.core.drawing.shapes import Progress
+from ropewalk.core.drawing.svg import write_svg
 from ropewalk.core.plan import Plan
 
 

@@ -1,6 +1,6 @@
 """Into which column each box goes, and which links are drawn around the columns instead of through them.
 
-1. Without the links that close a loop (``layout_loops``), a box stands one column behind the last of its
+1. Without the links that close a loop (``loops``), a box stands one column behind the last of its
    predecessors; the last box ends the picture.
 2. A link that skips columns gets a bend in each of them, so that no box is put in its way. Where that would
    take more bends than anybody could follow, the longest links are led around everything instead.
@@ -9,8 +9,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ropewalk.core.layout_boxes import Link
-from ropewalk.core.layout_loops import find_back_links
+from ropewalk.core.drawing.layout.boxes import Link
+from ropewalk.core.drawing.layout.loops import find_back_links
 
 MOST_BENDS = 12_000
 

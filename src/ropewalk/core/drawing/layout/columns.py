@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ropewalk.core.layout_boxes import Box, Link
-from ropewalk.core.layout_layers import Layers
+from ropewalk.core.drawing.layout.boxes import Box, Link
+from ropewalk.core.drawing.layout.layers import Layers
 
 TRACK_GAP = 8.0
 ARROW_ROOM = 12.0

@@ -7,8 +7,8 @@ its number, so no name can break out of its label.
 import re
 from collections.abc import Iterator, Mapping
 
-from ropewalk.core.drawing_outline import Line, Outline, Shape
-from ropewalk.core.drawing_text import clean, shorten
+from ropewalk.core.drawing.outline import Line, Outline, Shape
+from ropewalk.core.drawing.text import clean, shorten
 
 _MEANINGFUL = re.compile(r"(?<![A-Za-z0-9])[_.-]|[_.-](?![A-Za-z0-9])|[^\w\s().,?/\x80-\U0010ffff-]|_(?=_)", re.ASCII)
 _BRACKETS = {

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ropewalk.core.layout_boxes import Box, Link
-from ropewalk.core.layout_layers import Layers
+from ropewalk.core.drawing.layout.boxes import Box, Link
+from ropewalk.core.drawing.layout.layers import Layers
 
 BOX_GAP = 24.0
 BEND_GAP = 18.0
