@@ -184,8 +184,8 @@ class TooManyIterations(StepProblem):
         self.node = node
         self.times = times
         super().__init__(
-            f"Node {node!r} has run {times} times in this run, the most that max_node_iterations allows. If the loop is "
-            f"meant to go on, give the graph a larger max_node_iterations; else look at the router that leads back to it."
+            f"Node {node!r} has run {times} times in this run, the most that max_node_iterations allows. If the loop "
+            "is meant to go on, give the graph a larger max_node_iterations; else look at the router that leads back."
         )
 
 

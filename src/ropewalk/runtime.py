@@ -40,7 +40,7 @@ class Graph(DrawnGraph[S]):
     this process alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the names are the graph's settings
         self,
         state_or_class: S | type[S] | None = None,
         *,

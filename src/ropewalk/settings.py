@@ -54,7 +54,9 @@ def _table(file: Path) -> dict[str, str] | None:
         return None
     for key, value in table.items():
         if key not in _KEYS:
-            raise ValueError(f"{file} sets {key!r} in [tool.ropewalk].{did_you_mean(str(key), _KEYS)} Drop or rename it.")
+            raise ValueError(
+                f"{file} sets {key!r} in [tool.ropewalk].{did_you_mean(str(key), _KEYS)} Drop or rename it."
+            )
         if not isinstance(value, str) or not value:
             raise ValueError(f'{file} sets {key} to {value!r}. Write a URL: {key} = "{DEFAULT_STORE}".')
     return table

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import Field
-
 T = TypeVar("T")
 
 Op = Literal["set", "add", "extend"]
@@ -98,7 +96,7 @@ class ReducedBuffer:
 
 Buffer = LastValueBuffer | HistoryBuffer | IncrementalBuffer | ReducedBuffer
 
-History = Annotated[list[T], HistoryBuffer(), Field(default_factory=list)]
+History = Annotated[list[T], HistoryBuffer()]
 """A list; what a node returns for it is appended as one item."""
 LastValue = Annotated[T, LastValueBuffer()]
 """A value; what a node returns replaces it. Fields without a buffer behave so too."""

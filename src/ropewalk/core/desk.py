@@ -165,7 +165,8 @@ class Desk:
             entry = read_entry(number, body)
         except ValueError as error:
             raise StoreCorrupt(
-                f"Entry {number} of run {run_id!r} cannot be read ({error}). Restore a backup, or fork the run before it."
+                f"Entry {number} of run {run_id!r} cannot be read ({error}). "
+                "Restore a backup, or fork the run before it."
             ) from error
         try:
             fact = decode(entry, self.shape)

@@ -436,7 +436,8 @@ class Engine:
     def _staff(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """Give the queue ``count`` tasks more; each takes steps until one makes it wait.
 
-        Then, as long as steps are left, there are twice as many: nodes that never wait share one task, nodes that do have
+        Then, as long as steps are left, there are twice as many: nodes that never wait share one task, nodes that do
+        have
         one each, a few turns of the loop later.
         """
         for _ in range(min(count, len(self._queue))):

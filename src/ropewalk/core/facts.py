@@ -33,6 +33,13 @@ class RunStarted(NamedTuple):
     fork_of: str | None = None
     fork_at: int = 0
 
+    def data(self) -> dict[str, Any]:
+        state = {field: value for field, _, value in _writes(self.writes)}
+        data: dict[str, Any] = {"graph": self.graph, "plan": self.plan, "state": state}
+        if self.fork_of is not None:
+            data |= {"fork_of": self.fork_of, "fork_at": self.fork_at}
+        return _with_choices(data, self.choices)
+
 
 class StepFinished(NamedTuple):
     step: str
@@ -45,6 +52,16 @@ class StepFinished(NamedTuple):
     text: str | None = None
     """All tokens that the step emitted, joined."""
 
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"step": self.step, "attempt": self.attempt}
+        if self.writes:
+            data["writes"] = _writes(self.writes)
+        if self.routes is not None:
+            data["routes"] = [route_data(route) for route in self.routes]
+        if self.text is not None:
+            data["text"] = self.text
+        return _with_choices(data, self.choices)
+
 
 class StepRecorded(NamedTuple):
     step: str
@@ -53,6 +70,9 @@ class StepRecorded(NamedTuple):
     nth: int
     value: RawJson
     kind: str = "step_recorded"
+
+    def data(self) -> dict[str, Any]:
+        return {"step": self.step, "name": self.name, "nth": self.nth, "value": self.value}
 
 
 class StepFailed(NamedTuple):
@@ -67,6 +87,11 @@ class StepFailed(NamedTuple):
     retry_at: float | None = None
     """When the next attempt is due; None: no further one."""
 
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"step": self.step, "attempt": self.attempt, "code": self.code}
+        data |= {"message": self.message, "error": self.error, "trace": self.trace, "retry_at": self.retry_at}
+        return data
+
 
 class Paused(NamedTuple):
     pause: str
@@ -78,6 +103,10 @@ class Paused(NamedTuple):
     name: str = ""
     nth: int = 0
 
+    def data(self) -> dict[str, Any]:
+        data = {"pause": self.pause, "kind": self.kind, "step": self.step, "payload": self.payload}
+        return data | ({"name": self.name, "nth": self.nth} if self.nth else {})
+
 
 class Answered(NamedTuple):
     pause: str
@@ -86,10 +115,16 @@ class Answered(NamedTuple):
     by: str | None = None
     choices: tuple[Choice, ...] = ()
 
+    def data(self) -> dict[str, Any]:
+        return _with_choices({"pause": self.pause, "value": self.value, "by": self.by}, self.choices)
+
 
 class StateEdited(NamedTuple):
     writes: list[Write]
     by: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        return {"writes": _writes(self.writes), "by": self.by}
 
 
 class Reset(NamedTuple):
@@ -102,6 +137,10 @@ class Reset(NamedTuple):
     explicit: bool
     choices: tuple[Choice, ...] = ()
 
+    def data(self) -> dict[str, Any]:
+        data = {"reason": self.reason, "epoch": self.epoch, "explicit": self.explicit}
+        return _with_choices(data, self.choices)
+
 
 class RunStopped(NamedTuple):
     """The last fact of a stretch. ``kind`` is run_paused, run_done, run_failed or run_cancelled."""
@@ -111,6 +150,10 @@ class RunStopped(NamedTuple):
     node: str | None = None
     attempt: int = 0
     message: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        data = {"code": self.code, "attempt": self.attempt, "message": self.message}
+        return {key: value for key, value in data.items() if value}
 
 
 Fact = RunStarted | StepFinished | StepRecorded | StepFailed | Paused | Answered | StateEdited | Reset | RunStopped
@@ -140,12 +183,12 @@ def node_of(fact: Fact) -> str | None:
 def encode(fact: Fact, at: float) -> bytes:
     """Return the body under which a store keeps the fact."""
     plain = isinstance(fact, StepFinished) and _is_plain(fact)
-    return dump_entry(type_of(fact), node_of(fact), _data(fact), at, plain=plain)
+    return dump_entry(type_of(fact), node_of(fact), fact.data(), at, plain=plain)
 
 
 def to_entry(number: int, fact: Fact, at: float) -> Entry:
     """Return the entry that a reader sees."""
-    return Entry(number=number, type=type_of(fact), node=node_of(fact), data=to_plain(_data(fact)), at=at)
+    return Entry(number=number, type=type_of(fact), node=node_of(fact), data=to_plain(fact.data()), at=at)
 
 
 def read_entry(number: int, body: bytes) -> Entry:
@@ -190,47 +233,6 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             if "step" in data and "name" in data:
                 return StepRecorded(data["step"], node, data["name"], data["nth"], _raw(data["value"]), entry.type)
             raise ValueError(f"unknown type of entry {entry.type!r}")
-
-
-def _data(fact: Fact) -> dict[str, Any]:
-    match fact:
-        case StepFinished():
-            data: dict[str, Any] = {"step": fact.step, "attempt": fact.attempt}
-            if fact.writes:
-                data["writes"] = _writes(fact.writes)
-            if fact.routes is not None:
-                data["routes"] = [route_data(route) for route in fact.routes]
-            if fact.text is not None:
-                data["text"] = fact.text
-            return _with_choices(data, fact.choices)
-        case RunStarted():
-            data = {
-                "graph": fact.graph,
-                "plan": fact.plan,
-                "state": {field: value for field, _, value in _writes(fact.writes)},
-            }
-            if fact.fork_of is not None:
-                data |= {"fork_of": fact.fork_of, "fork_at": fact.fork_at}
-            return _with_choices(data, fact.choices)
-        case StepRecorded():
-            return {"step": fact.step, "name": fact.name, "nth": fact.nth, "value": fact.value}
-        case StepFailed():
-            data = {"step": fact.step, "attempt": fact.attempt, "code": fact.code, "message": fact.message}
-            data |= {"error": fact.error, "trace": fact.trace, "retry_at": fact.retry_at}
-            return data
-        case Paused():
-            data = {"pause": fact.pause, "kind": fact.kind, "step": fact.step, "payload": fact.payload}
-            return data | ({"name": fact.name, "nth": fact.nth} if fact.nth else {})
-        case Answered():
-            return _with_choices({"pause": fact.pause, "value": fact.value, "by": fact.by}, fact.choices)
-        case StateEdited():
-            return {"writes": _writes(fact.writes), "by": fact.by}
-        case Reset():
-            data = {"reason": fact.reason, "epoch": fact.epoch, "explicit": fact.explicit}
-            return _with_choices(data, fact.choices)
-        case RunStopped():
-            data = {"code": fact.code, "attempt": fact.attempt, "message": fact.message}
-            return {key: value for key, value in data.items() if value}
 
 
 def _is_plain(fact: StepFinished) -> bool:

@@ -35,7 +35,7 @@ class Graph(Generic[S]):
     `start` and `open` for as many as you like.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  the names are the graph's settings
         self,
         state_or_class: S | type[S] | None = None,
         *,
@@ -168,7 +168,7 @@ class Graph(Generic[S]):
         self.drawing.edges.append(RouterDrawn(start=node, router=called, routes=declared))
         return self
 
-    def add_repeating_edge(
+    def add_repeating_edge(  # noqa: PLR0917  the seeds' signature
         self,
         start_node: str,
         repeat_node: str,
@@ -251,7 +251,7 @@ class Graph(Generic[S]):
     async def execute(
         self,
         initial_state: S | float | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the seeds' name: a limit of the run, not of this call
         chain_id: str | None = None,
     ) -> str:
         """Run the graph until it ends or pauses; return the run's id. `chain_status` and `state` tell the rest.
@@ -271,7 +271,11 @@ class Graph(Generic[S]):
         self._run = run
         return await self._driven(run, run.wait())
 
-    async def resume(self, timeout: float | None = None, max_node_iterations: int | None = None) -> str:
+    async def resume(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109  the seeds' name: a limit of the run, not of this call
+        max_node_iterations: int | None = None,
+    ) -> str:
         """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops
         again.
         """

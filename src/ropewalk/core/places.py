@@ -9,7 +9,6 @@ from ropewalk.core.facts import Route
 from ropewalk.core.plan import Place, Plan
 from ropewalk.core.versions import Version
 
-
 K = TypeVar("K")
 V = TypeVar("V")
 

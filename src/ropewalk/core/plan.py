@@ -214,7 +214,7 @@ def _outline(plan: Plan) -> list[Any]:
     ]
 
 
-def _closure(targets: "list[tuple[int, ...]] | list[list[int]]") -> tuple[int, ...]:
+def _closure(targets: "list[tuple[int, ...]] | list[list[int]]") -> tuple[int, ...]:  # noqa: C901  one algorithm, told in its docstring
     """Return, for each place, the set of places that a walk of one edge or more leads to, as bits.
 
     Strongly connected components come out of Tarjan's algorithm after all that they lead to, so one pass over them is

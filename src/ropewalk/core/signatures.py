@@ -43,7 +43,8 @@ def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | No
             problems.append(
                 Problem(
                     message=f"Node {name!r} takes {parameter.name!r}, which nobody fills.",
-                    hint="A node can take state, ctx, item and index. Give other parameters a default, or bind them with functools.partial.",
+                    hint="A node can take state, ctx, item and index. Give other parameters a default, or bind them "
+                    "with functools.partial.",
                 )
             )
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):

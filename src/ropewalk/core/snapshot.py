@@ -210,7 +210,7 @@ class _Loader:
             scope.waiting[place] = list(map(self._arrival, arrivals))
             scope.waiting_bits |= 1 << place
         scope.ended = list(map(self._arrival, stored["ended"]))
-        scope.counts = {place: count for place, count in stored["counts"]}
+        scope.counts = dict(stored["counts"])
         scope.item = _raw(stored["item"])
         for firing in stored["active"]:
             self._load_firing(scope, firing)

@@ -32,6 +32,16 @@ class GraphState(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a history without a default begin empty."""
+        super().__pydantic_init_subclass__(**kwargs)
+        bare = [info for info in cls.model_fields.values() if info.is_required() and _is_history(info)]
+        for info in bare:
+            info.default_factory = list
+        if bare:
+            cls.model_rebuild(force=True)
+
 
 class Write(NamedTuple):
     """One change of one field."""
@@ -293,6 +303,10 @@ def _joined(buffer: Buffer, one: Write, other: Write) -> Write | None:
     if one.op == "set" or isinstance(buffer, IncrementalBuffer):
         return Write(one.field, one.op, buffer.fold(one.value, other.op, other.value), None)
     return None
+
+
+def _is_history(info: FieldInfo) -> bool:
+    return any(isinstance(meta, HistoryBuffer) for meta in info.metadata)
 
 
 def _has(values: Values, name: str) -> bool:

@@ -1,9 +1,9 @@
 """From an outline to a picture: every shape measured and placed, groups from the inside out."""
 
 from ropewalk.core.drawing.figures import Leaving, Picture, measure
-from ropewalk.core.drawing.outline import Line, Outline, Shape
 from ropewalk.core.drawing.layout import lay_out
 from ropewalk.core.drawing.layout.boxes import Link
+from ropewalk.core.drawing.outline import Line, Outline, Shape
 
 
 def compose(outline: Outline, *, icons: bool, depth: int = 0) -> Picture:

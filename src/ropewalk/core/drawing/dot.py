@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from ropewalk.core.drawing.outline import Line, Outline, Shape
-from ropewalk.core.drawing.text import clean, shorten
 from ropewalk.core.drawing.layout.boxes import Link
 from ropewalk.core.drawing.layout.loops import find_back_links
+from ropewalk.core.drawing.outline import Line, Outline, Shape
+from ropewalk.core.drawing.text import clean, shorten
 
 _COLOURS = {
     "pending": ("#94a3b8", "#f8fafc"),

@@ -5,9 +5,9 @@ All measures are in pixels, from the upper left corner of the figure's box.
 
 from dataclasses import dataclass
 
+from ropewalk.core.drawing.layout.boxes import Box, Layout, Point, Port
 from ropewalk.core.drawing.outline import Exit, Line, Note, Shape
 from ropewalk.core.drawing.text import fit, text_width
-from ropewalk.core.drawing.layout.boxes import Box, Layout, Point, Port
 
 NAME_SIZE = 13.0
 NOTE_SIZE = 11.0

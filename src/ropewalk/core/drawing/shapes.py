@@ -16,11 +16,11 @@ from ropewalk.core.drawing.figures import (
     Rect,
     note_width,
 )
+from ropewalk.core.drawing.layout.boxes import Point
 from ropewalk.core.drawing.outline import Note
 from ropewalk.core.drawing.paths import curve, number
 from ropewalk.core.drawing.style import DIAMOND, SIGNS
 from ropewalk.core.drawing.text import TIMES, clean, legal, text_width
-from ropewalk.core.drawing.layout.boxes import Point
 
 _BASELINE = 23.5
 """From the top of a node to the foot of its name; each note stands a line lower."""

@@ -6,12 +6,12 @@ from html import escape
 from itertools import pairwise
 
 from ropewalk.core.drawing.figures import PADDING, TITLE_HEIGHT, Picture
+from ropewalk.core.drawing.layout.boxes import Point, Route
 from ropewalk.core.drawing.outline import Line, Outline
 from ropewalk.core.drawing.paths import bow, curve, number, tip
 from ropewalk.core.drawing.shapes import Progress, attribute, plural, write_shape
 from ropewalk.core.drawing.style import ROOT, stylesheet
 from ropewalk.core.drawing.text import TIMES, clean
-from ropewalk.core.drawing.layout.boxes import Point, Route
 
 MARGIN = 20.0
 

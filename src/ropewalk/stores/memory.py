@@ -1,0 +1,163 @@
+"""A run store in this process's memory: for tests, and for runs that need not outlive the process."""
+
+import threading
+import time
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import islice
+
+from ropewalk.contracts import NewRun, RunRecord
+from ropewalk.errors import RunExists, RunNotFound, RunTaken
+from ropewalk.stores.rules import FINAL_STATUSES, check_new_run, store_closed
+
+_KEPT_SNAPSHOTS = 2
+
+
+@dataclass(slots=True)
+class _Kept:
+    record: RunRecord
+    entries: list[bytes]
+    """The whole log, a fork's shared beginning too: the bodies themselves are shared."""
+    snapshots: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+
+class MemoryRunStore:
+    """Keeps every promise of a run store but one: what it holds dies with the process, and with `close`."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    async def create(self, run: NewRun, bodies: Sequence[bytes]) -> int:
+        check_new_run(run)
+        with self._open():
+            if run.run_id in self._runs:
+                raise RunExists(run.run_id)
+            entries: list[bytes] = []
+            if run.parent is not None:
+                entries += self._find(run.parent).entries[: run.fork_at]
+                if len(entries) < run.fork_at:
+                    raise RunNotFound(run.parent)
+            entries += bodies
+            record = RunRecord(
+                run_id=run.run_id,
+                graph=run.graph,
+                plan=run.plan,
+                status=run.status,
+                epoch=1,
+                last=len(entries),
+                created=run.at,
+                updated=run.at,
+                parent=run.parent,
+                fork_at=run.fork_at,
+            )
+            self._runs[run.run_id] = _Kept(record, entries)
+            return 1
+
+    async def append(
+        self, run_id: str, *, epoch: int, after: int, bodies: Sequence[bytes], status: str, at: float
+    ) -> None:
+        with self._open():
+            kept = self._find(run_id)
+            if kept.record.epoch != epoch or kept.record.last != after:
+                raise RunTaken(run_id)
+            kept.entries += bodies
+            kept.record = replace(kept.record, last=len(kept.entries), status=status, updated=at)
+
+    async def claim(self, run_id: str) -> RunRecord:
+        with self._open():
+            kept = self._find(run_id)
+            kept.record = replace(kept.record, epoch=kept.record.epoch + 1)
+            return kept.record
+
+    async def look(self, run_id: str) -> RunRecord:
+        with self._open():
+            return self._find(run_id).record
+
+    async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[tuple[int, bytes]]:
+        after = max(after, 0)
+        with self._open():
+            entries = self._find(run_id).entries
+            up_to = None if limit is None else after + max(limit, 0)
+            return list(enumerate(entries[after:up_to], after + 1))
+
+    async def runs(
+        self,
+        *,
+        graph: str | None = None,
+        statuses: Sequence[str] | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        with self._open():
+            behind = None if after is None else _place(self._find(after).record)
+            found = (
+                kept.record
+                for kept in self._runs.values()
+                if (graph is None or kept.record.graph == graph)
+                and (statuses is None or kept.record.status in statuses)
+                and (behind is None or _place(kept.record) < behind)
+            )
+            return list(islice(sorted(found, key=_place, reverse=True), max(limit, 0)))
+
+    async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
+        with self._open():
+            kept = self._find(run_id)
+            if kept.record.epoch == epoch and number <= kept.record.last:
+                kept.snapshots[number] = body
+                for old in sorted(kept.snapshots)[:-_KEPT_SNAPSHOTS]:
+                    del kept.snapshots[old]
+
+    async def snapshot(self, run_id: str, *, at: int | None = None) -> tuple[int, bytes] | None:
+        with self._open():
+            kept = self._find(run_id).snapshots
+            number = max((number for number in kept if at is None or number <= at), default=None)
+            return None if number is None else (number, kept[number])
+
+    async def copy(self, run_id: str, new_run_id: str) -> None:
+        with self._open():
+            kept = self._find(run_id)
+            if new_run_id in self._runs:
+                raise RunExists(new_run_id)
+            record = replace(kept.record, run_id=new_run_id, epoch=1, parent=None, fork_at=0)
+            self._runs[new_run_id] = _Kept(record, kept.entries.copy())
+
+    async def delete(self, run_id: str) -> None:
+        with self._open():
+            self._find(run_id)
+            del self._runs[run_id]
+
+    async def prune(self, older_than: timedelta, statuses: Sequence[str] | None = None) -> int:
+        before = time.time() - older_than.total_seconds()
+        wanted: Collection[str] = FINAL_STATUSES if statuses is None else statuses
+        with self._open():
+            records = [kept.record for kept in self._runs.values()]
+            stale = [record for record in records if record.updated < before and record.status in wanted]
+            for record in stale:
+                del self._runs[record.run_id]
+            return len(stale)
+
+    async def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._runs.clear()
+
+    @contextmanager
+    def _open(self) -> Generator[None]:
+        with self._lock:
+            if self._closed:
+                raise store_closed("The memory store")
+            yield
+
+    def _find(self, run_id: str) -> _Kept:
+        kept = self._runs.get(run_id)
+        if kept is None:
+            raise RunNotFound(run_id)
+        return kept
+
+
+def _place(record: RunRecord) -> tuple[float, str]:
+    return record.created, record.run_id

@@ -1,0 +1,19 @@
+-- Many appends as one statement: the writing thread gives Python's lock away once for all of them, not twice for each,
+-- and a busy event loop gives it back only every few milliseconds.
+
+-- A row inserted into this view is an entry to append, or the new status of an append without entries (last is after).
+CREATE TEMP VIEW appending AS
+SELECT '' AS run_id, 0 AS epoch, 0 AS after, 0 AS last, '' AS status, 0.0 AS at, x'' AS body;
+
+-- The status is set by itself: it seldom changes, so its index is not written by every append.
+-- A row without run_id fills the statement up to a width that is prepared already. One refused row undoes the statement.
+CREATE TEMP TRIGGER append INSTEAD OF INSERT ON appending WHEN NEW.run_id IS NOT NULL
+BEGIN
+    UPDATE run SET status = NEW.status
+    WHERE run_id = NEW.run_id AND epoch = NEW.epoch AND last = NEW.after AND status <> NEW.status;
+    UPDATE run SET last = NEW.last, updated = NEW.at
+    WHERE run_id = NEW.run_id AND epoch = NEW.epoch AND last = NEW.after;
+    SELECT RAISE(ABORT, 'refused') WHERE changes() = 0;
+    INSERT INTO entry (run, number, body)
+    SELECT key, NEW.last, NEW.body FROM run WHERE run_id = NEW.run_id AND NEW.last > NEW.after;
+END;

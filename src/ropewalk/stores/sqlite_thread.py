@@ -1,0 +1,146 @@
+"""A thread with a SQLite connection of its own: it does what any event loop asks, many jobs a transaction.
+
+1. `ask` makes a future of the calling loop and puts the job into the thread's queue.
+2. The thread waits for a job and takes what else has come meanwhile: the group that is committed together.
+3. It answers with one `call_soon_threadsafe` per event loop, so that a batch wakes each loop once.
+
+The thread is a daemon and holds nothing of what callers hold: a store that is simply dropped ends it, and
+so does the interpreter's exit, which gives it a moment to finish. A forked process finds no thread of its own
+and starts one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ropewalk.stores.sqlite_file import Job, Outcome, SqliteFile, Work
+
+_SECONDS_TO_FINISH_AT_EXIT = 5.0
+
+
+class SqliteThread:
+    """What callers hold; the first job starts the thread. ``closed`` makes the error of late jobs."""
+
+    def __init__(
+        self, name: str, make_file: Callable[[], SqliteFile], *, batch: int, closed: Callable[[], Exception]
+    ) -> None:
+        self._make = lambda: _Running(name, make_file(), batch, closed)
+        self._of_process: dict[int, _Running] = {}
+
+    def ask(self, work: Work, *args: object) -> asyncio.Future[Any]:
+        """Have ``work(file, *args)`` done inside a transaction; the future is done when that is committed."""
+        running = self._of_process.get(os.getpid()) or self._start()
+        future = asyncio.get_running_loop().create_future()
+        running.put((future, work, args))
+        return future
+
+    async def close(self) -> None:
+        """Finish what was asked, close the connection, end the thread."""
+        running = self._of_process.get(os.getpid())
+        if running is not None:
+            running.let_go()
+            await asyncio.get_running_loop().run_in_executor(None, running.thread.join)
+
+    def _start(self) -> _Running:
+        fresh = self._make()
+        running = self._of_process.setdefault(os.getpid(), fresh)  # of threads that race for it, one wins
+        if running is fresh:
+            try:
+                fresh.start()
+            except RuntimeError:  # no thread to be had now; the next job tries again
+                del self._of_process[os.getpid()]
+                raise
+            weakref.finalize(self, fresh.let_go).atexit = False
+        return running
+
+
+class _Running:
+    """The thread's own side, in one process."""
+
+    def __init__(self, name: str, file: SqliteFile, batch: int, closed: Callable[[], Exception]) -> None:
+        self.thread = threading.Thread(target=self._work, args=(file,), name=name, daemon=True)
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()  # None asks the thread to end
+        self._batch = batch
+        self._closed = closed
+        self._ended = False
+        self._exiting = False
+
+    def start(self) -> None:
+        self.thread.start()
+        atexit.register(self._finish_at_exit)
+
+    def put(self, job: Job) -> None:
+        self._queue.put(job)
+        if self._ended:  # it came too late for the thread to see it
+            self._refuse_rest()
+
+    def let_go(self) -> None:
+        """Have the thread end by itself. Called wherever garbage is collected, so it waits for nothing."""
+        if self.thread.is_alive():  # not so in a forked process, whose copy of the queue may be locked forever
+            self._queue.put(None)
+
+    def _finish_at_exit(self) -> None:
+        self._exiting = True
+        if self.thread.is_alive():
+            self.let_go()
+            self.thread.join(_SECONDS_TO_FINISH_AT_EXIT)
+
+    def _work(self, file: SqliteFile) -> None:
+        while self._one_batch(file):
+            pass
+        file.close()
+        self._ended = True
+        if not self._exiting:
+            atexit.unregister(self._finish_at_exit)
+        self._refuse_rest()
+
+    def _one_batch(self, file: SqliteFile) -> bool:
+        """Return whether to go on. A function of its own, so that a thread at rest holds no job."""
+        queue = self._queue
+        jobs: list[Job] = []
+        job = queue.get()
+        waiting = min(queue.qsize(), self._batch - 1)
+        while job is not None:
+            jobs.append(job)
+            if not waiting:
+                break
+            waiting -= 1
+            job = queue.get()
+        if jobs:
+            _answer(file.do(jobs))
+        return job is not None
+
+    def _refuse_rest(self) -> None:
+        with suppress(Empty):
+            while True:
+                job = self._queue.get_nowait()
+                if job is not None:
+                    _answer([(job[0], self._closed())])
+
+
+def _answer(outcomes: Iterable[Outcome]) -> None:
+    of_loop: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
+    for outcome in outcomes:
+        of_loop.setdefault(outcome[0].get_loop(), []).append(outcome)
+    for loop, answers in of_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: its callers are gone
+            loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _deliver(answers: list[Outcome]) -> None:
+    for future, result in answers:
+        if future.done():  # its caller was cancelled while the job was under way
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
