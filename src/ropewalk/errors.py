@@ -22,9 +22,8 @@ RopewalkError
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -44,8 +43,7 @@ class RopewalkError(Exception):
     code: ClassVar[str] = "error"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake in a drawing."""
 
     message: str

@@ -1,7 +1,6 @@
 """Finds every mistake in a drawing before it runs: all of them at once, each with what to do."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from difflib import get_close_matches
 
 from ropewalk.core.drawn import Drawing, Drawn, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
@@ -39,7 +38,7 @@ def as_meant(drawing: Drawing) -> tuple[Drawing, frozenset[str]]:
             edges.append(mended)
         else:
             loose |= {name for name, _ in _ends(edge)}
-    return replace(drawing, edges=edges), frozenset(loose)
+    return drawing.with_edges(edges), frozenset(loose)
 
 
 def _mended(edge: Drawn, drawing: Drawing) -> Drawn | None:
@@ -49,13 +48,13 @@ def _mended(edge: Drawn, drawing: Drawing) -> Drawn | None:
     near = {name: found for name, found in names.items() if found is not None}
     match edge:
         case EdgeDrawn():
-            return replace(edge, start=near[edge.start], end=near[edge.end])
+            return edge._replace(start=near[edge.start], end=near[edge.end])
         case RouterDrawn():
             routes = None if edge.routes is None else tuple(near[route] for route in edge.routes)
             router = near[edge.router] if isinstance(edge.router, str) else edge.router
-            return replace(edge, start=near[edge.start], router=router, routes=routes)
+            return edge._replace(start=near[edge.start], router=router, routes=routes)
         case FanDrawn():
-            return replace(edge, start=near[edge.start], node=near[edge.node], end=near[edge.end])
+            return edge._replace(start=near[edge.start], node=near[edge.node], end=near[edge.end])
 
 
 def _nearest(name: str, drawing: Drawing) -> str | None:

@@ -1,7 +1,6 @@
 """Turns a drawing into a plan, or says everything that is wrong with it."""
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ropewalk.core.check import as_meant, drawing_problems, lonely_node, plan_problems
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
@@ -23,8 +22,8 @@ def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | N
     lonely = lonely_node(drawing)
     if lonely is not None:
         edges = [EdgeDrawn(start=START, end=lonely.name), EdgeDrawn(start=lonely.name, end=END)]
-        drawing = replace(drawing, edges=[*edges])
-    drawing = replace(drawing, edges=[_routed(edge, drawing, problems) for edge in drawing.edges])
+        drawing = drawing.with_edges([*edges])
+    drawing = drawing.with_edges([_routed(edge, drawing, problems) for edge in drawing.edges])
     actions = {node.name: _action(node, drawing, state_class, problems) for node in drawing.nodes.values()}
     mended, loose = as_meant(drawing)
     plan = _Builder(mended, actions).plan()
@@ -47,11 +46,10 @@ def _routed(edge: Any, drawing: Drawing, problems: list[Problem]) -> Any:
                     hint=did_you_mean(route, drawing.nodes).strip() or "Add the node.",
                 )
             )
-    return replace(edge, routes=routes)
+    return edge._replace(routes=routes)
 
 
-@dataclass(slots=True)
-class _Action:
+class _Action(NamedTuple):
     kind: Literal["node", "subgraph"]
     parts: dict[str, Any]
 
@@ -90,18 +88,20 @@ def _state_problems(name: str, inner: type[Any] | None, outer: type[Any] | None)
     ]
 
 
-@dataclass(slots=True)
 class _Slot:
     """A place in the making."""
 
-    name: str
-    node: str
-    fan: Fan | None = None
-    repeat: int = 1
-    labels: tuple[str, ...] = ()
-    arrows: list[Arrow] = field(default_factory=list[Arrow])
-    routers: list[Router] = field(default_factory=list[Router])
-    spreads: list[Spread] = field(default_factory=list[Spread])
+    def __init__(
+        self, name: str, node: str, *, fan: Fan | None = None, repeat: int = 1, labels: tuple[str, ...] = ()
+    ) -> None:
+        self.name = name
+        self.node = node
+        self.fan = fan
+        self.repeat = repeat
+        self.labels = labels
+        self.arrows: list[Arrow] = []
+        self.routers: list[Router] = []
+        self.spreads: list[Spread] = []
 
 
 class _Builder:

@@ -1,41 +1,37 @@
 """The drawing before it is compiled: what the user said, in the order it was said."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ropewalk.core.retry import NO_RETRY, Retry
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeDrawn:
+class NodeDrawn(NamedTuple):
     name: str
     fn: Callable[..., Any] | None = None
     inner: "Drawing | None" = None
     """The subgraph's drawing, for a node that is one."""
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    metadata: Mapping[str, Any] = MappingProxyType({})
     interrupt: str | None = None
     retry: Retry = NO_RETRY
     timeout: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EdgeDrawn:
+class EdgeDrawn(NamedTuple):
     start: str
     end: str
     name: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RouterDrawn:
+class RouterDrawn(NamedTuple):
     start: str
     router: Callable[..., Any] | str
     """A function, or the name of a node that returns where to go."""
     routes: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FanDrawn:
+class FanDrawn(NamedTuple):
     start: str
     node: str
     end: str
@@ -49,13 +45,19 @@ class FanDrawn:
 Drawn = EdgeDrawn | RouterDrawn | FanDrawn
 
 
-@dataclass(slots=True)
 class Drawing:
     """Nodes and edges of one graph; edges keep the order in which they were drawn."""
 
-    name: str
-    state_class: type[Any] | None
-    nodes: dict[str, NodeDrawn] = field(default_factory=dict[str, NodeDrawn])
-    doubled: list[str] = field(default_factory=list[str])
-    """Names given to a second node."""
-    edges: list[Drawn] = field(default_factory=list[Drawn])
+    def __init__(self, name: str, state_class: type[Any] | None) -> None:
+        self.name = name
+        self.state_class = state_class
+        self.nodes: dict[str, NodeDrawn] = {}
+        self.doubled: list[str] = []
+        """Names given to a second node."""
+        self.edges: list[Drawn] = []
+
+    def with_edges(self, edges: list[Drawn]) -> "Drawing":
+        """Return the same nodes with other edges."""
+        drawing = Drawing(self.name, self.state_class)
+        drawing.nodes, drawing.doubled, drawing.edges = self.nodes, self.doubled, edges
+        return drawing

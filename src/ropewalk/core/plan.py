@@ -29,14 +29,13 @@ Interrupt = Literal["before", "after"]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A router's choice of ``name`` for one ``item``; the Sends of one choice run in parallel and join in item order."""
+    """A router's choice of ``name`` for one ``item``; Sends of one choice run side by side and join in item order."""
 
     name: str
     item: Any
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """How a node's function is called."""
 
     fn: Callable[..., Any]
@@ -47,16 +46,14 @@ class Call:
     """The type of the parameter ``item``, by which it comes back from the log."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrow:
+class Arrow(NamedTuple):
     """An edge that is always taken."""
 
     edge: int
     target: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Router:
+class Router(NamedTuple):
     """An edge whose targets are chosen when its source has finished."""
 
     edge: int
@@ -69,8 +66,7 @@ class Router:
     """True: the routes could not be found when compiling, so any node of this graph is one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """A map edge: one step of ``target`` per item of ``over(state)``."""
 
     edge: int

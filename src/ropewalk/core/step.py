@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import traceback
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from ropewalk.codec import RawJson
 from ropewalk.core.context import Asking, Context, Recorder
@@ -20,20 +19,17 @@ GRACE_SECONDS = 5.0
 """How long a cancelled node may clean up before it is left behind and reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     questions: list[tuple[str, int, RawJson, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     error: Exception
     permanent: bool
     """True: another attempt could not do better."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """The attempt was cancelled by the engine; nothing of it counts."""
 
 

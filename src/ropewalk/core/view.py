@@ -92,11 +92,12 @@ def view_class(state_class: type[BaseModel]) -> Any:
         "__hash__": None,
         **{name: _filling(getattr(state_class, name), fields) for name in _WHOLE if hasattr(state_class, name)},
     }
-    generated: Any = type(state_class)(state_class.__name__, (state_class,), namespace)
+    metaclass: Any = type(state_class)
+    generated: Any = metaclass(state_class.__name__, (state_class,), namespace)
     new: Any = generated.__new__
 
     def make(values: "Values") -> Any:
-        view = new(generated)  # pyright: ignore[reportCallIssue]
+        view = new(generated)
         put(view, "__dict__", values.plain.copy())
         put(view, "rw_values", values)
         return view
