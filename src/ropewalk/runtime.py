@@ -70,7 +70,7 @@ class Graph(DrawnGraph[S]):
 
     def use_store(self, store: RunStore) -> None:
         """Keep every run that is started or opened from now on in ``store``."""
-        self.store = store
+        self.store: RunStore | None = store
         if self._desk is not None:
             self._desk.store = store
 

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ropewalk.errors import did_you_mean
 
@@ -44,14 +44,15 @@ def chosen_store(given: str | None, *, environ: Mapping[str, str], folder: Path)
 def _table(file: Path) -> dict[str, str] | None:
     """Return ``[tool.ropewalk]`` of a project's file; None where there is none."""
     try:
-        tool: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+        tool: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
     except OSError:
         return None
     except ValueError as error:
         raise ValueError(f"{file} is no TOML: {error}. Mend it, or name the store with --store.") from error
-    table: Any = tool.get("ropewalk") if isinstance(tool, dict) else None
-    if not isinstance(table, dict):
+    ours: Any = cast("dict[str, Any]", tool).get("ropewalk") if isinstance(tool, dict) else None
+    if not isinstance(ours, dict):
         return None
+    table = cast("dict[str, Any]", ours)
     for key, value in table.items():
         if key not in _KEYS:
             raise ValueError(
@@ -63,7 +64,7 @@ def _table(file: Path) -> dict[str, str] | None:
 
 
 def _beside(file: Path, url: str) -> str:
-    """Read a relative SQLite path as relative to the file that holds it, so that it means the same in every subfolder."""
+    """Read a relative SQLite path as relative to ``file``, so that it means the same in every subfolder."""
     path = url.removeprefix(_RELATIVE_SQLITE)
     if path == url or path.startswith("/"):
         return url

@@ -28,7 +28,7 @@ class Recorder(Protocol):
 
     def emit(self, step: Step, kind: str, data: Any) -> None: ...
 
-    async def in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+    async def in_thread(self, node: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
 
 
 class Context:
@@ -79,7 +79,7 @@ class Context:
         if is_async(fn):
             result = await cast("Awaitable[T]", fn(*args, **kwargs))
         else:
-            result = await self._recorder.in_thread(fn, *args, **kwargs)
+            result = await self._recorder.in_thread(self.node, fn, *args, **kwargs)
             if isinstance(result, Awaitable):
                 result = await cast("Awaitable[T]", result)
         raw, back = stored_form(adapter, result, f"What ctx.step({name!r}) returned in {self.node!r}")

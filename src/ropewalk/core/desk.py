@@ -158,6 +158,7 @@ class Desk:
                 )
             for number, body in page:
                 self._take(schedule, run_id, number, body)
+        schedule.ready = schedule.pending()  # not what became ready, and finished, on the way
         return schedule
 
     def _take(self, schedule: Schedule, run_id: str, number: int, body: bytes) -> None:
@@ -190,11 +191,6 @@ class Desk:
         if self.store is None:
             raise RunNotFound(run_id)
         return self.store
-
-    def allow_iterations(self, run: Run[Any], times: int) -> None:
-        """Let a run's nodes run up to ``times`` times from now on."""
-        self._max_iterations = times
-        run.allow_iterations(times)
 
     # -- forking ------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ropewalk.codec import ANY, RawJson
+from ropewalk.codec import ANY, RawJson, stored_form
 from ropewalk.contracts import RunStore
 from ropewalk.core.facts import (
     Answered,
@@ -45,6 +45,7 @@ from ropewalk.errors import RopewalkError, RunFinished, RunInterrupted
 
 log = logging.getLogger("ropewalk")
 
+Facts = Sequence[Fact] | Callable[[], Sequence[Fact]]
 Folding = Generator[Awaitable[Any], Any, None]
 """Folds facts; yields what has to be awaited on the way and is sent its result."""
 
@@ -108,6 +109,12 @@ class Engine:
     def driving(self) -> bool:
         return self._driver is not None and not self._driver.done()
 
+    def set_limits(self, timeout: float | None, max_iterations: int | None) -> None:
+        if timeout is not None:
+            self.settings = replace(self.settings, timeout=timeout)
+        if max_iterations is not None:
+            self.schedule.max_iterations = max_iterations
+
     async def rests(self) -> None:
         """Return when the driver is not at work."""
         if self._driver is not None and not self._driver.done():
@@ -117,11 +124,15 @@ class Engine:
         """Start the driver, if it is not at work already."""
         if self._driver is None or self._driver.done():
             self._driver = asyncio.create_task(self._drive(), name=f"ropewalk {self.run_id}")
+            self._driver.add_done_callback(lambda _: self.feed.wake())
         self._wake.set()
         return self._driver
 
-    async def commit(self, facts: Sequence[Fact]) -> None:
-        """Fold, decide, append and say ``facts``; raises what the store raises, after which this engine is `lost`."""
+    async def commit(self, facts: Facts) -> None:
+        """Fold, decide, append and say ``facts``; raises what the store raises, after which this engine is `lost`.
+
+        ``facts`` may be a function: it is asked when no other commit can come between, and may still refuse.
+        """
         batch: list[Logged] = []
         folding = self._folding(facts, batch)
         if self._store is None and not self._lock.locked() and self.lost is None:
@@ -134,6 +145,8 @@ class Engine:
         async with self._lock:
             if self.lost is not None:
                 raise self.lost
+            if callable(facts):
+                folding = self._folding(facts(), batch)
             try:
                 await self._fold_through(folding, waits)
                 if self._store is not None and batch:
@@ -168,7 +181,7 @@ class Engine:
         if batch:
             self.feed.say(batch)
 
-    async def commit_whole(self, facts: Sequence[Fact]) -> None:
+    async def commit_whole(self, facts: Facts) -> None:
         """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""
         task = asyncio.create_task(self.commit(facts))
         self._stopping.add(task)
@@ -234,9 +247,16 @@ class Engine:
         if step.id in self._flying:
             self.feed.live(step.id, step.path, kind, data)
 
-    async def in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def in_thread(self, node: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a plain function where it cannot block the loop; a cancelled one that goes on all the same is reported."""
         call = functools.partial(contextvars.copy_context().run, fn, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.settings.threads, call)
+        future = self.settings.threads.submit(call)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if not future.done():
+                log.warning("node %r goes on in its thread, which cannot be stopped; what it does is discarded", node)
+            raise
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
@@ -255,13 +275,13 @@ class Engine:
         except StopIteration:
             return
 
-    def _folding(self, facts: Sequence[Fact], batch: list[Logged]) -> "Folding":
+    def _folding(self, facts: Facts, batch: list[Logged]) -> "Folding":
         """Fold ``facts`` and all that follows from them at once into ``batch``; yields what an async router wants
         awaited.
         """
         schedule = self.schedule
         at = self.settings.clock()
-        for fact in facts:
+        for fact in facts() if callable(facts) else facts:
             number = schedule.number + 1
             schedule.apply(number, at, fact)
             if schedule.undecided and schedule.failure is None:
@@ -548,8 +568,10 @@ def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool) -> 
 
 
 def answer_of(schedule: Schedule, pause: str, value: Any, by: str | None) -> Answered:
-    raw = value if isinstance(value, RawJson) else RawJson(ANY.dump_json(value))
-    return Answered(pause, schedule.open_pauses[pause].fact.node, raw, by)
+    """Return the answer as a fact. Raises `NotStorable` for a value that is not plain data."""
+    fact = schedule.open_pauses[pause].fact
+    raw, _ = stored_form(ANY, value, f"The answer to {fact.node!r}")
+    return Answered(pause, fact.node, raw, by)
 
 
 def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:

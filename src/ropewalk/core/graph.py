@@ -283,10 +283,7 @@ class Graph(Generic[S]):
         if self._resume_at is not None:
             at, self._resume_at = self._resume_at, None
             self._run = run = await run.fork(at)
-        if timeout is not None:
-            self._ready().settings = self._settings(timeout)
-        if max_node_iterations is not None:
-            self._ready().allow_iterations(run, max_node_iterations)
+        run.set_limits(timeout, max_node_iterations)
         return await self._driven(run, run.resume())
 
     async def _driven(self, run: Run[S], going: Any) -> str:

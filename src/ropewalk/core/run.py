@@ -70,6 +70,7 @@ class Run(Generic[S]):
         """This process is, or was, the run's owner: its fold is the truth."""
         self._admission: asyncio.Task[None] | None = None
         self._queued: list[StateEdited] = []
+        self._limits: tuple[float | None, int | None] = (None, None)
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
@@ -185,10 +186,11 @@ class Run(Generic[S]):
                     yield event
                 if behind:
                     continue
-            for event in engine.feed.collect(cursor):
+            news = engine.feed.collect(cursor)
+            for event in news:
                 cursor = parse_event_id(event.id)
                 yield event
-            if cursor[0] >= engine.schedule.number and not engine.driving:
+            if not news and not engine.driving:
                 if engine.lost is not None:
                     raise engine.lost
                 if engine.schedule.status not in ("RUNNING", "IDLE"):
@@ -220,7 +222,12 @@ class Run(Generic[S]):
         await self._settled()
         engine = await self._own(explicit=False, pause_id=pause_id)
         await self._commit_queued(engine)
-        await engine.commit_whole([answer_of(engine.schedule, pause_id, value, by)])
+
+        def answered() -> list[Fact]:
+            _check_open(self.run_id, engine, pause_id)
+            return [answer_of(engine.schedule, pause_id, value, by)]
+
+        await engine.commit_whole(answered)
         self._go(engine)
 
     async def resume(self) -> RunStatus:
@@ -232,7 +239,7 @@ class Run(Generic[S]):
         await self._settled()
         engine = self._engine
         if engine is None or not engine.driving:
-            engine = await self._own(explicit=True)
+            engine = await self._own(explicit=True, limits=self._limits)
             await self._commit_queued(engine)
             schedule = engine.schedule
             if schedule.status == "CANCELLED":
@@ -255,6 +262,7 @@ class Run(Generic[S]):
         engine = await self._own(explicit=False)
         self.queue_edit(updates, replace=replace, by=by)
         await self._commit_queued(engine)
+        self._go(engine)
 
     async def cancel(self, reason: str | None = None) -> None:
         """End the run: durable first, then every step in flight is cancelled and cleans up. Raises `RunFinished`."""
@@ -290,8 +298,9 @@ class Run(Generic[S]):
         if self._engine is not None:
             await self._engine.stop_driving()
 
-    def allow_iterations(self, times: int) -> None:
-        self._read_now().schedule.max_iterations = times
+    def set_limits(self, timeout: float | None, max_iterations: int | None) -> None:
+        """Replace, from the next `resume` on, the seconds under way and how often a node may run; None keeps a limit."""
+        self._limits = (timeout, max_iterations)
 
     def mirror_into(self, state: Any) -> None:
         """Make ``state`` show the run as it stands, queued edits included."""
@@ -324,7 +333,14 @@ class Run(Generic[S]):
             self._engine = await self._desk.load(self.run_id)
         return self._engine
 
-    async def _own(self, *, explicit: bool, reset: bool = True, pause_id: str | None = None) -> Engine:
+    async def _own(
+        self,
+        *,
+        explicit: bool,
+        reset: bool = True,
+        pause_id: str | None = None,
+        limits: tuple[float | None, int | None] = (None, None),
+    ) -> Engine:
         """Return an engine that may write: the one at work, or a fresh one whose epoch is the newest.
 
         ``pause_id`` must be open there; that is found out before the run is taken from anybody.
@@ -333,6 +349,7 @@ class Run(Generic[S]):
         if engine is not None and self._owned and self._usable(engine):
             if pause_id is not None:
                 _check_open(self.run_id, engine, pause_id)
+            engine.set_limits(*limits)
             if engine.schedule.status == "RUNNING" and not engine.driving and reset:
                 await engine.commit_whole(
                     reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit)
@@ -345,6 +362,7 @@ class Run(Generic[S]):
         if previous is not None:
             engine.feed = previous.feed
         self._engine, self._owned = engine, True
+        engine.set_limits(*limits)
         if engine.schedule.status == "RUNNING" and reset:
             await engine.commit_whole(reset_of(engine.schedule, engine.epoch, reason="taken_over", explicit=explicit))
         return engine

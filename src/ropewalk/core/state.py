@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ropewalk.codec import RawJson, dump_json, stored_form, to_plain
+from ropewalk.codec import MAX_VALUE_BYTES, RawJson, dump_json, stored_form, to_plain
 from ropewalk.core.buffers import (
     Buffer,
     HistoryBuffer,
@@ -38,7 +38,7 @@ class GraphState(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         bare = [info for info in cls.model_fields.values() if info.is_required() and _is_history(info)]
         for info in bare:
-            info.default_factory = list
+            info.default_factory = _empty_history
         if bare:
             cls.model_rebuild(force=True)
 
@@ -87,7 +87,7 @@ class Field:
     def write(self, op: Op, value: Any, where: str) -> Write:
         """Check ``value`` and return the write. Raises `WrongType`, `NotStorable`, `TooLarge`."""
         if op != "extend":
-            if type(value) is self.exact and (op == "add" or self.json_ready):
+            if type(value) is self.exact and (op == "add" or self.json_ready) and not _is_long(value):
                 return Write(self.name, op, value, None)
             checked = self._checked(self.one if op == "add" else self.whole, value, where)
             return self._stored(op, checked, where)
@@ -129,6 +129,7 @@ class Shape:
         self.state_class = state_class
         infos = state_class.model_fields if state_class else {}
         self.fields = {name: Field(name, info) for name, info in infos.items()}
+        self.has_reducers = any(isinstance(field.buffer, ReducedBuffer) for field in self.fields.values())
         self.view_class = view_class(state_class) if state_class else None
 
     # -- into the log -------------------------------------------------------------------------------------------------
@@ -182,6 +183,14 @@ class Shape:
     def load(self, stored: Iterable[list[Any]]) -> list[Write]:
         """Return the writes of an entry. Raises KeyError with a field's name, ValueError when a value does not fit."""
         return [self.fields[name].load(op, value) for name, op, value in stored]
+
+    def check_merge(self, values: Values, writes: Iterable[Write], where: str) -> None:
+        """Try the writes whose buffers call a user's function. Raises `WrongType`, and what that function raises."""
+        reduced = [write for write in writes if isinstance(self.fields[write.field].buffer, ReducedBuffer)]
+        if reduced:
+            merged = self.fold(values, reduced)
+            for name in {write.field for write in reduced}:
+                self.fields[name].write("set", _held(merged, name), f"The reducer, for {where},")
 
     # -- the fold -----------------------------------------------------------------------------------------------------
 
@@ -303,6 +312,14 @@ def _joined(buffer: Buffer, one: Write, other: Write) -> Write | None:
     if one.op == "set" or isinstance(buffer, IncrementalBuffer):
         return Write(one.field, one.op, buffer.fold(one.value, other.op, other.value), None)
     return None
+
+
+def _is_long(value: Any) -> bool:
+    return type(value) is str and len(value) * 4 > MAX_VALUE_BYTES
+
+
+def _empty_history() -> list[Any]:
+    return []
 
 
 def _is_history(info: FieldInfo) -> bool:

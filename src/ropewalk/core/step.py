@@ -96,7 +96,7 @@ async def _called(step: Step, arguments: dict[str, Any], runner: Runner) -> Any:
         return await _within(place.timeout, step, arguments, runner)
     if call.is_async:
         return await call.fn(**arguments)
-    result = await runner.in_thread(call.fn, **arguments)
+    result = await runner.in_thread(step.path, call.fn, **arguments)
     return await result if hasattr(result, "__await__") else result
 
 
@@ -110,6 +110,8 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
     elif isinstance(result, dict):
         if result:
             writes += shape.returned(cast("dict[str, Any]", result), f"Node {step.path!r}")
+            if shape.has_reducers:
+                shape.check_merge(step.version.values, writes, f"node {step.path!r}")
     elif result is not None and result is not view:
         raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
     return StepFinished(step.id, step.path, step.attempt, writes, routes)
@@ -118,7 +120,7 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
 async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner: Runner) -> Any:
     call = step.place.call
     assert call is not None
-    work = call.fn(**arguments) if call.is_async else runner.in_thread(call.fn, **arguments)
+    work = call.fn(**arguments) if call.is_async else runner.in_thread(step.path, call.fn, **arguments)
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)

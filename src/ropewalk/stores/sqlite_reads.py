@@ -65,8 +65,7 @@ def read(file: SqliteFile, run_id: str, after: int, limit: int | None) -> list[t
 
 
 def _gap(file: SqliteFile, run_id: str, entries: list[tuple[int, bytes]], after: int, up_to: int) -> str:
-    there = {number for number, _ in entries}
-    missing = next(number for number in range(after + 1, up_to + 1) if number not in there)
+    missing = min({*range(after + 1, up_to + 1)} - {number for number, _ in entries}, default=up_to)
     return (
         f"Entry {missing} of run {run_id!r} is missing in {str(file.path)!r}, though the run goes on behind "
         "it: the file was changed from outside, or its disk lost a write. Restore a backup, or fork the run "

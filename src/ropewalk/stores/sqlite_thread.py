@@ -18,6 +18,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -34,33 +35,44 @@ class SqliteThread:
         self, name: str, make_file: Callable[[], SqliteFile], *, batch: int, closed: Callable[[], Exception]
     ) -> None:
         self._make = lambda: _Running(name, make_file(), batch, closed)
-        self._of_process: dict[int, _Running] = {}
+        self._running: _Running | None = None
+        self._starting = threading.Lock()
+        if hasattr(os, "register_at_fork"):  # asking for the process id at every job would cost more than the queue
+            os.register_at_fork(after_in_child=partial(_forget_thread, weakref.ref(self)))
 
     def ask(self, work: Work, *args: object) -> asyncio.Future[Any]:
         """Have ``work(file, *args)`` done inside a transaction; the future is done when that is committed."""
-        running = self._of_process.get(os.getpid()) or self._start()
+        running = self._running or self._start()
         future = asyncio.get_running_loop().create_future()
-        running.put((future, work, args))
+        running.queue.put((future, work, args))
+        if running.ended:  # it came too late for the thread to see it
+            running.refuse_rest()
         return future
 
     async def close(self) -> None:
         """Finish what was asked, close the connection, end the thread."""
-        running = self._of_process.get(os.getpid())
-        if running is not None:
-            running.let_go()
-            await asyncio.get_running_loop().run_in_executor(None, running.thread.join)
+        if self._running is not None:
+            self._running.let_go()
+            await asyncio.get_running_loop().run_in_executor(None, self._running.thread.join)
+
+    def forget_thread(self) -> None:
+        self._running = None
+        self._starting = threading.Lock()  # another thread of the parent may have held it
 
     def _start(self) -> _Running:
-        fresh = self._make()
-        running = self._of_process.setdefault(os.getpid(), fresh)  # of threads that race for it, one wins
-        if running is fresh:
-            try:
-                fresh.start()
-            except RuntimeError:  # no thread to be had now; the next job tries again
-                del self._of_process[os.getpid()]
-                raise
-            weakref.finalize(self, fresh.let_go).atexit = False
-        return running
+        with self._starting:
+            if self._running is None:
+                running = self._make()
+                running.start()
+                weakref.finalize(self, running.let_go).atexit = False
+                self._running = running
+            return self._running
+
+
+def _forget_thread(of: weakref.ref[SqliteThread]) -> None:
+    thread = of()
+    if thread is not None:
+        thread.forget_thread()
 
 
 class _Running:
@@ -68,25 +80,27 @@ class _Running:
 
     def __init__(self, name: str, file: SqliteFile, batch: int, closed: Callable[[], Exception]) -> None:
         self.thread = threading.Thread(target=self._work, args=(file,), name=name, daemon=True)
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()  # None asks the thread to end
+        self.queue: SimpleQueue[Job | None] = SimpleQueue()  # None asks the thread to end
+        self.ended = False
         self._batch = batch
         self._closed = closed
-        self._ended = False
         self._exiting = False
 
     def start(self) -> None:
         self.thread.start()
         atexit.register(self._finish_at_exit)
 
-    def put(self, job: Job) -> None:
-        self._queue.put(job)
-        if self._ended:  # it came too late for the thread to see it
-            self._refuse_rest()
+    def refuse_rest(self) -> None:
+        with suppress(Empty):
+            while True:
+                job = self.queue.get_nowait()
+                if job is not None:
+                    _answer([(job[0], self._closed())])
 
     def let_go(self) -> None:
         """Have the thread end by itself. Called wherever garbage is collected, so it waits for nothing."""
         if self.thread.is_alive():  # not so in a forked process, whose copy of the queue may be locked forever
-            self._queue.put(None)
+            self.queue.put(None)
 
     def _finish_at_exit(self) -> None:
         self._exiting = True
@@ -98,14 +112,14 @@ class _Running:
         while self._one_batch(file):
             pass
         file.close()
-        self._ended = True
+        self.ended = True
         if not self._exiting:
             atexit.unregister(self._finish_at_exit)
-        self._refuse_rest()
+        self.refuse_rest()
 
     def _one_batch(self, file: SqliteFile) -> bool:
         """Return whether to go on. A function of its own, so that a thread at rest holds no job."""
-        queue = self._queue
+        queue = self.queue
         jobs: list[Job] = []
         job = queue.get()
         waiting = min(queue.qsize(), self._batch - 1)
@@ -118,13 +132,6 @@ class _Running:
         if jobs:
             _answer(file.do(jobs))
         return job is not None
-
-    def _refuse_rest(self) -> None:
-        with suppress(Empty):
-            while True:
-                job = self._queue.get_nowait()
-                if job is not None:
-                    _answer([(job[0], self._closed())])
 
 
 def _answer(outcomes: Iterable[Outcome]) -> None:

@@ -13,11 +13,11 @@ def _bodies(name: str, first: int, last: int) -> list[bytes]:
 
 async def _family(store: RunStore) -> dict[str, list[bytes]]:
     """Admit a run, forks of it, forks of those; return what each log must be."""
-    a, b, c, e, f = (_bodies(name, 1, 9) for name in "abcef")
+    a, b, c, d, e, f = (_bodies(name, 1, 9) for name in "abcdef")
     await admit(store, "a", a[:6])
     await admit(store, "b", b[4:6], parent="a", fork_at=4)
     await admit(store, "c", c[5:6], parent="b", fork_at=5)
-    await admit(store, "d", [], parent="c", fork_at=3)
+    await admit(store, "d", d[3:7], parent="c", fork_at=3)
     await admit(store, "e", e[6:7], parent="a", fork_at=6)
     await write(store, "a", a[6], after=6)
     await admit(store, "f", f[6:9], parent="c", fork_at=6)
@@ -25,7 +25,7 @@ async def _family(store: RunStore) -> dict[str, list[bytes]]:
         "a": a[:7],
         "b": a[:4] + b[4:6],
         "c": a[:4] + b[4:5] + c[5:6],
-        "d": a[:3],
+        "d": a[:3] + d[3:7],
         "e": a[:6] + e[6:7],
         "f": a[:4] + b[4:5] + c[5:6] + f[6:9],
     }

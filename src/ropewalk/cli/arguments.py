@@ -1,0 +1,154 @@
+"""What may be typed behind `ropewalk`."""
+
+import argparse
+import re
+from difflib import get_close_matches
+from importlib import metadata
+from typing import Any, NoReturn
+
+from ropewalk.cli import guide
+from ropewalk.cli.trouble import USAGE
+
+_STATUSES = ("RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; ``command`` of what it reads is the last word of the command that was typed."""
+    top = _Parser("ropewalk", **_words(guide.ROPEWALK))
+    top.add_argument("--version", action=_Version, nargs=0, help="say which version this is")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_runs(commands)
+    _add_graph(commands)
+    _add_new(commands)
+    return top
+
+
+def _add_run(commands: Any) -> None:
+    run = _command(commands, "run", "run a graph and watch it", guide.RUN)
+    run.add_argument("target", metavar="FILE:graph", help="the file, and the graph's name in it if there are several")
+    run.add_argument("--input", metavar="JSON", help="the initial state: a JSON object, @FILE, or - for standard input")
+    run.add_argument("--run-id", metavar="ID", help="the run's id (default: a new one)")
+    run.add_argument("--timeout", metavar="S", type=_seconds, help="seconds it may be under way, pauses left out")
+    _add_store(run)
+
+
+def _add_runs(commands: Any) -> None:
+    runs = commands.add_parser("runs", help="look at runs, answer them, go on with them", **_words(guide.RUNS))
+    below = runs.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    ls = _command(below, "ls", "list runs, newest first", guide.LS)
+    ls.add_argument("--status", action="append", type=str.upper, choices=_STATUSES, metavar="STATUS",
+                    help=f"only {', '.join(_STATUSES)}; may be given several times")  # fmt: skip
+    ls.add_argument("--graph-name", metavar="NAME", help="only runs of the graph with this name")
+    ls.add_argument("--limit", metavar="N", type=_number, default=30, help="at most so many (default: %(default)s)")
+    _add_store(ls)
+
+    show = _command_on_run(below, "show", "show where a run stands, and draw it", guide.SHOW)
+    show.add_argument("--svg", metavar="FILE", help="write the run's picture to FILE")
+    show.add_argument("--entries", metavar="N", type=_number, default=20,
+                      help="how much of its history, from the end (default: %(default)s)")  # fmt: skip
+
+    tail = _command_on_run(below, "tail", "follow a run that another process drives", guide.TAIL, graph=False)
+    tail.add_argument("--after", metavar="N", type=int, default=0, help="begin behind entry N")
+    tail.add_argument("--no-follow", action="store_true", help="print what there is, and end")
+
+    answer = _command_on_run(below, "answer", "answer what a run asks, and go on", guide.ANSWER)
+    answer.add_argument("pause", metavar="PAUSE", nargs="?", help="the pause's id; not needed when there is only one")
+    answer.add_argument("value", metavar="VALUE", help="yes, no, JSON, or any other text")
+    answer.add_argument("--by", metavar="NAME", help="who answers (default: your user name)")
+
+    _command_on_run(below, "resume", "go on with a run that stopped", guide.RESUME)
+
+    cancel = _command_on_run(below, "cancel", "end a run for good", guide.CANCEL)
+    cancel.add_argument("--reason", metavar="TEXT", help="why; it is kept in the log")
+
+    fork = _command_on_run(below, "fork", "begin a new run at a point of an old one", guide.FORK)
+    fork.add_argument("--at", metavar="N", type=_number, help="the last entry that both have (default: the newest)")
+    fork.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
+                      help="write to the state there; VALUE is JSON or text; may be given several times")  # fmt: skip
+
+
+def _add_graph(commands: Any) -> None:
+    graph = _command(commands, "graph", "check a graph and draw it", guide.GRAPH)
+    graph.add_argument("target", metavar="FILE:graph", help="the file, and the graph's name in it if there are several")
+    form = graph.add_mutually_exclusive_group()
+    for name, what in (("svg", "a picture"), ("mermaid", "a Mermaid flowchart"), ("dot", "a Graphviz digraph")):
+        form.add_argument(f"--{name}", action="store_const", dest="form", const=name, help=what)
+    graph.add_argument("-o", "--output", metavar="FILE", help="where to; .svg, .mmd and .dot tell the form")
+
+
+def _add_new(commands: Any) -> None:
+    new = _command(commands, "new", "begin a project that runs at once", guide.NEW)
+    new.add_argument("folder", metavar="DIR", nargs="?", default=".", help="where (default: here)")
+
+
+def _command(commands: Any, name: str, help_: str, words: guide.Guide) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help_, **_words(words))
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(command=name)
+    return command
+
+
+def _command_on_run(
+    commands: Any, name: str, help_: str, words: guide.Guide, *, graph: bool = True
+) -> argparse.ArgumentParser:
+    command = _command(commands, name, help_, words)
+    command.add_argument("run_id", metavar="RUN", help="the run's id, or the beginning of it")
+    if graph:
+        command.add_argument(
+            "--graph", metavar="FILE:graph", help="the file that draws it (default: the one it ran from)"
+        )
+    _add_store(command)
+    return command
+
+
+def _add_store(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--store", metavar="URL", help="where runs are kept, see `ropewalk --help`")
+
+
+def _words(words: guide.Guide) -> dict[str, Any]:
+    return {
+        "description": words.what,
+        "epilog": words.more,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 seconds")
+    return seconds
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in the words of the house."""
+
+    def error(self, message: str) -> NoReturn:
+        what = message.removeprefix("argument COMMAND: ").rstrip(".")
+        wrong = re.fullmatch(r"invalid choice: '(.*?)' \(choose from (.*)\)", what)
+        if wrong:
+            known = [name.strip("' ") for name in wrong[2].split(",")]
+            near = get_close_matches(wrong[1], known, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            what = f"there is no command {wrong[1]!r}. {hint}Known: {', '.join(known)}"
+        self.exit(USAGE, f"ropewalk: {what}.\n  do:  {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        try:
+            version = metadata.version("ropewalk")
+        except metadata.PackageNotFoundError:
+            version = "(not installed: run from its source)"
+        parser.exit(0, f"ropewalk {version}\n")

@@ -1,0 +1,206 @@
+"""The texts of `--help`: what a command does, examples, and what one needs to know to use it."""
+
+from typing import NamedTuple
+
+
+class Guide(NamedTuple):
+    """Text above and below the list of arguments."""
+
+    what: str
+    more: str
+
+
+_EXIT_CODES = """\
+exit codes:
+  0    done
+  1    failed: the run failed or was cancelled, or the store is in trouble
+  2    what was typed cannot be right, or the file or the run it names
+  75   the run is paused and waits for you
+  130  you pressed Ctrl-C; the run can go on
+"""
+
+_GOES_ON = (
+    """\
+Going on with a run executes the file that draws its graph. `ropewalk run` notes which file that is in the folder
+where it was typed, in .ropewalk/graphs.jsonl, never in the store. From elsewhere, name it: --graph FILE:graph
+
+"""
+    + _EXIT_CODES
+)
+
+ROPEWALK = Guide(
+    "Runs typed graphs as durable logs: nothing finished is lost or done twice, whatever dies whenever.",
+    """\
+examples:
+  ropewalk new demo && cd demo          a project that runs at once
+  ropewalk run flow.py                  run its graph and watch it
+  ropewalk runs ls                      what ran, what waits
+  ropewalk runs show RUN --svg run.svg  one run: status, state, what it asks, history, picture
+  ropewalk runs answer RUN yes          answer what it asks; it goes on
+  ropewalk graph flow.py -o flow.svg    draw the graph
+
+where runs are kept, the first of:
+  --store URL
+  ROPEWALK_STORE in the environment
+  store = "URL" under [tool.ropewalk] in pyproject.toml, in this folder or above
+  sqlite:///.ropewalk/runs.db
+A URL is sqlite:///runs.db (relative), sqlite:////var/lib/runs.db (absolute), or what a plug-in offers.
+
+"""
+    + _EXIT_CODES
+    + "\n`ropewalk COMMAND --help` says more about each command.",
+)
+
+RUN = Guide(
+    "Runs a graph in this process and prints a line for each step that ends, and text as it comes.",
+    """\
+examples:
+  ropewalk run flow.py                             FILE alone, when it draws one graph
+  ropewalk run flow.py:graph --input '{"n": 3}'    the initial state as JSON
+  ropewalk run flow.py:graph --input @state.json   ... from a file
+  echo '{"n": 3}' | ropewalk run flow.py --input - ... from standard input
+  ropewalk run flow.py --json | jq .type           every event as a line of JSON, the run itself as the last
+
+Ctrl-C, kill -9, a crash: what is finished is kept. `ropewalk runs resume RUN` goes on from there.
+A store that the file itself gives its graph is used unless --store is given.
+
+"""
+    + _EXIT_CODES,
+)
+
+RUNS = Guide(
+    "Looks at runs that are kept in a store, and goes on with them.",
+    """\
+examples:
+  ropewalk runs ls --status paused        what waits for somebody
+  ropewalk runs show RUN                  where it stands and how to answer it
+  ropewalk runs tail RUN                  follow it while another process drives it
+  ropewalk runs answer RUN yes            answer the one thing it asks
+  ropewalk runs resume RUN                go on after a crash, a failure, a breakpoint
+  ropewalk runs cancel RUN --reason "..." end it for good
+  ropewalk runs fork RUN --at 12          a new run that begins with its first 12 entries
+
+RUN is an id or the beginning of one. ls, tail and show need the store alone, not the graph's file; show
+tells the state and draws only with it.
+
+"""
+    + _EXIT_CODES,
+)
+
+LS = Guide(
+    "Lists runs, newest first. Needs nothing but the store.",
+    """\
+examples:
+  ropewalk runs ls
+  ropewalk runs ls --status paused --status failed
+  ropewalk runs ls --json | jq -r '.[].run_id'
+
+exit codes: 0, or 1 when the store is in trouble.
+""",
+)
+
+SHOW = Guide(
+    "Shows where a run stands: status, what it waits for and how to answer, state, history.",
+    """\
+examples:
+  ropewalk runs show RUN
+  ropewalk runs show RUN --svg run.svg       draws which steps ran, run, wait, failed, and the ways taken
+  ropewalk runs show RUN --json | jq .state
+
+The state and the picture need the graph's file: the one the run was started from in this folder, or --graph FILE:graph.
+
+exit codes: 0 whatever the run's status is; 2 when there is no such run.
+""",
+)
+
+TAIL = Guide(
+    "Prints a run's entries, and new ones as they are committed, until it pauses or ends. Needs nothing but the store.",
+    """\
+examples:
+  ropewalk runs tail RUN
+  ropewalk runs tail RUN --after 120 --json
+  ropewalk runs tail RUN --no-follow
+
+It only looks: Ctrl-C leaves the run alone. A run whose process died stays RUNNING until somebody resumes it.
+
+"""
+    + _EXIT_CODES,
+)
+
+ANSWER = Guide(
+    "Answers a question that a run asked, and drives the run on until it stops again.",
+    """\
+examples:
+  ropewalk runs answer RUN yes                   the only question it asks
+  ropewalk runs answer RUN p_4711 no             one of several, see `ropewalk runs show RUN`
+  ropewalk runs answer RUN '{"amount": 12.5}'    JSON
+  ropewalk runs answer RUN "not before Monday"   text
+
+yes and no are true and false; what parses as JSON is that; all else is text ('"yes"' is the text yes).
+A question takes one answer; the second is told who was first. Breakpoints are released by resume.
+
+"""
+    + _GOES_ON,
+)
+
+RESUME = Guide(
+    "Goes on with a run: after a crash or Ctrl-C, after a failure that you mended, or past a breakpoint.",
+    """\
+examples:
+  ropewalk runs resume RUN
+  ropewalk runs resume RUN --graph flow.py:graph
+
+Finished steps are never run again. If another process still drives the run it is taken over, and that process stops.
+
+"""
+    + _GOES_ON,
+)
+
+CANCEL = Guide(
+    "Ends a run for good: durable first, then whatever is in flight is cancelled and cleans up.",
+    """\
+examples:
+  ropewalk runs cancel RUN --reason "not needed any more"
+
+A process that drives the run elsewhere is refused by the store at its next step and stops.
+
+"""
+    + _GOES_ON.replace("0    done", "0    cancelled"),
+)
+
+FORK = Guide(
+    "Begins a new run whose log starts with an old one's entries, and drives it on. The old run stays as it is.",
+    """\
+examples:
+  ropewalk runs fork RUN --at 12                  entries 1 to 12 are shared, then it goes its own way
+  ropewalk runs fork RUN --at 12 --set city=Rome  ... with another value in the state
+
+`ropewalk runs show RUN` numbers the entries. The fork asks its own questions and has its own idempotency keys.
+
+"""
+    + _GOES_ON,
+)
+
+GRAPH = Guide(
+    "Checks a graph, finding every mistake at once, and draws it. No Graphviz is needed.",
+    """\
+examples:
+  ropewalk graph flow.py                   its nodes and edges, in words
+  ropewalk graph flow.py:graph -o flow.svg
+  ropewalk graph flow.py --mermaid >> README.md
+
+exit codes: 0; 2 when the file or the graph has mistakes.
+""",
+)
+
+NEW = Guide(
+    "Writes a small project: a workflow that runs at once, without a key or a service. Nothing is overwritten.",
+    """\
+examples:
+  ropewalk new demo
+  cd demo
+  ropewalk run flow.py
+
+exit codes: 0; 2 when a file is there already.
+""",
+)
