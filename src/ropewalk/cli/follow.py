@@ -110,10 +110,14 @@ class Teller:
         self._screen.end_line()
 
     def tick(self) -> None:
+        self._ticks += 1
+        self._show_running()
+
+    def _show_running(self) -> None:
+        """Show what is in flight at the bottom of the terminal."""
         if not self._running:
             self._screen.bottom(())
             return
-        self._ticks += 1
         now = self._clock()
         running = [f"{label(step)} {now - since:.1f} s" for step, (_, since) in self._running.items()]
         more = f" and {len(running) - 4} more" if len(running) > 4 else ""
@@ -187,6 +191,7 @@ class Teller:
 
     def _ended(self, step: str) -> float | None:
         running = self._running.pop(step, None)
+        self._show_running()
         return None if running is None else self._clock() - running[1]
 
     def _stop_speaking(self, step: str) -> bool:

@@ -202,7 +202,7 @@ class Desk:
         at = schedule.number
         facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at)]
         if updates:
-            facts.append(StateEdited(self.shape.returned(updates, "The fork's updates")))
+            facts.append(StateEdited(self.shape.returned(updates, "The fork's updates"), at_rest=True))
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
         fork: Run[Any] = Run(new_id, self, engine)
         self._runs[new_id] = fork

@@ -106,6 +106,11 @@ class Engine:
     # -- for the run's handle -----------------------------------------------------------------------------------------
 
     @property
+    def at_rest(self) -> bool:
+        """True while nothing is in flight."""
+        return not self._flying and not self._queue and not self._landed
+
+    @property
     def driving(self) -> bool:
         return self._driver is not None and not self._driver.done()
 

@@ -122,9 +122,11 @@ class Answered(NamedTuple):
 class StateEdited(NamedTuple):
     writes: list[Write]
     by: str | None = None
+    at_rest: bool = False
+    """True: nothing was in flight, so that steps which were ready but had not begun see it too."""
 
     def data(self) -> dict[str, Any]:
-        return {"writes": _writes(self.writes), "by": self.by}
+        return {"writes": _writes(self.writes), "by": self.by, "at_rest": self.at_rest}
 
 
 class Reset(NamedTuple):
@@ -223,7 +225,7 @@ def decode(entry: Entry, shape: Shape) -> Fact:
         case "answered":
             return Answered(data["pause"], node, _raw(data["value"]), data.get("by"), _choices(data))
         case "state_edited":
-            return StateEdited(shape.load(data["writes"]), data.get("by"))
+            return StateEdited(shape.load(data["writes"]), data.get("by"), data["at_rest"])
         case "reset":
             return Reset(data["reason"], data["epoch"], data["explicit"], _choices(data))
         case "run_paused" | "run_done" | "run_failed" | "run_cancelled":

@@ -190,7 +190,9 @@ class Run(Generic[S]):
             for event in news:
                 cursor = parse_event_id(event.id)
                 yield event
-            if not news and not engine.driving:
+            if news:
+                continue
+            if not engine.driving:
                 if engine.lost is not None:
                     raise engine.lost
                 if engine.schedule.status not in ("RUNNING", "IDLE"):
@@ -377,8 +379,7 @@ class Run(Generic[S]):
     async def _commit_queued(self, engine: Engine) -> None:
         if self._queued:
             queued, self._queued = self._queued, []
-            facts: list[Fact] = list(queued)
-            await engine.commit_whole(facts)
+            await engine.commit_whole(lambda: [edit._replace(at_rest=engine.at_rest) for edit in queued])
 
 
 def _pauses(engine: Engine) -> list[Pause]:

@@ -194,6 +194,10 @@ class Schedule:
 
     def _edited(self, fact: StateEdited) -> None:
         self.versions.edit(fact.writes)
+        if fact.at_rest:
+            for step in self.steps.values():
+                if step.status != "waiting" and not step.answers:  # a question's node keeps its original input
+                    step.firing.version = self.versions.merged([step.firing.version])
 
     def _reset(self, fact: Reset) -> None:
         for step in self.steps.values():
