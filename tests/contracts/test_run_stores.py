@@ -1,11 +1,14 @@
 """Every run store keeps every promise of the contract."""
 
+import asyncio
+
 import pytest
 
 from ropewalk.contracts import RunStore
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
 from ropewalk.testing import FaultyRunStore, RunStoreSuite, scripted_faults
+from ropewalk.testing.store_checks import admit
 
 
 class TestMemoryRunStore(RunStoreSuite):
@@ -34,3 +37,21 @@ class TestSqliteRunStoreNormal(TestSqliteRunStore):
 class TestFaultyRunStoreWithoutFaults(RunStoreSuite):
     async def open_store(self) -> RunStore:
         return FaultyRunStore(MemoryRunStore(), scripted_faults([]))
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_our_stores_keep_the_newest_two_snapshots_of_a_run(tmp_path, kind):
+    async def scenario():
+        store = MemoryRunStore() if kind == "memory" else SqliteRunStore(tmp_path / "runs.db")
+        await admit(store, "r", [b"x"] * 9)
+        await admit(store, "s", [b"x"] * 9)
+        await store.save_snapshot("s", epoch=1, number=1, body=b"another run's")
+        for number in (2, 4, 6, 8, 1):
+            await store.save_snapshot("r", epoch=1, number=number, body=b"%d" % number)
+        assert await store.snapshot("r") == (8, b"8")
+        assert await store.snapshot("r", at=7) == (6, b"6")
+        assert await store.snapshot("r", at=5) is None
+        assert await store.snapshot("s") == (1, b"another run's")
+        await store.close()
+
+    asyncio.run(scenario())

@@ -104,11 +104,11 @@ class Model:
         return len(stale)
 
 
-ids = st.sampled_from("abcdef")
+ids = st.sampled_from("abcde")
 ages = st.sampled_from([0.0, 60.0, 7200.0, 9000.0])
 statuses = st.sampled_from(["RUNNING", "PAUSED", "DONE", "FAILED"])
 bodies = st.lists(st.binary(max_size=4), max_size=4)
-numbers = st.integers(0, 9)
+numbers = st.integers(0, 7)
 
 
 class StoreAndModel(RuleBasedStateMachine):
@@ -173,12 +173,13 @@ class StoreAndModel(RuleBasedStateMachine):
     @rule(
         owner=owners,
         run_id=ids,
-        epoch=st.integers(1, 2),
-        number=st.integers(1, 9),
+        too_late=st.sampled_from([0, 0, 0, 1]),
+        number=st.integers(1, 7),
         body=st.binary(max_size=2),
     )
-    def save_snapshot(self, owner, run_id, epoch, number, body):
-        self.both(owner, "save_snapshot", run_id, epoch=epoch, number=number, body=body)
+    def save_snapshot(self, owner, run_id, too_late, number, body):
+        epoch = self.model.look(run_id).epoch if run_id in self.model.all else 1
+        self.both(owner, "save_snapshot", run_id, epoch=epoch - too_late, number=number, body=body)
 
     @rule(owner=owners, run_id=ids, at=st.none() | numbers)
     def snapshot(self, owner, run_id, at):
@@ -217,6 +218,7 @@ class StoreAndModel(RuleBasedStateMachine):
     def every_log_is_what_the_model_says(self):
         for run_id in self.model.all:
             self.both(1, "read", run_id)
+            self.both(1, "snapshot", run_id)
         self.both(0, "runs")
 
     def teardown(self):

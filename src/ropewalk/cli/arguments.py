@@ -151,4 +151,5 @@ class _Version(argparse.Action):
             version = metadata.version("ropewalk")
         except metadata.PackageNotFoundError:
             version = "(not installed: run from its source)"
-        parser.exit(0, f"ropewalk {version}\n")
+        print(f"ropewalk {version}")
+        parser.exit()

@@ -50,9 +50,18 @@ async def follow(run: Run[Any], going: Awaitable[Any], teller: Follower, *, afte
         return run.status
     finally:
         teller.end()
-        for task in tasks:
+        await _ended(tasks)
+
+
+async def _ended(tasks: "list[asyncio.Future[Any]]") -> None:
+    """Cancel until it is heard: what is cancelled in the very moment in which it is woken may not notice."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(pending, timeout=_TICK_SECONDS)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
 
 
 async def _read(run: Run[Any], driving: "asyncio.Future[Any]", teller: Follower, after: int) -> None:

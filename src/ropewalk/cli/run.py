@@ -81,9 +81,13 @@ def _keep(loaded: Loaded, given: str | None) -> StoreChoice:
 
 def _initial_state(loaded: Loaded, given: str | None) -> BaseModel | None:
     """Return the state that ``--input`` describes; fields it leaves out are as the file has them."""
-    if given is None:
-        return None
     own, state_class = loaded.graph.state, loaded.graph.drawing.state_class
+    if given is None:
+        if own is not None or state_class is None:
+            return None
+        needed = {name: "..." for name, info in state_class.model_fields.items() if info.is_required()}
+        what = f"{loaded.file.name}:{loaded.name} needs {', '.join(map(repr, needed))} to begin with."
+        raise Trouble(what, do=f"Give it: --input '{json.dumps(needed)}'", code="state_missing")
     if state_class is None:
         raise Trouble(
             "This graph has no state, so it takes no --input.", do="Leave it out, or give the graph a state class."

@@ -119,6 +119,13 @@ class Desk:
         store = self._store_of(run_id)
         return await self._engine(await store.look(run_id))
 
+    async def catch_up(self, engine: Engine) -> None:
+        """Fold what another owner has appended since."""
+        record = await self._store_of(engine.run_id).look(engine.run_id)
+        if record.last > engine.schedule.number:
+            await self._replayed(engine.run_id, engine.schedule, record.last)
+            engine.feed = Feed(KEPT_WITH_STORE, record.last)
+
     def load_now(self, run_id: str) -> Engine:
         """Do what `load` does, for a caller that cannot await."""
         return blocking(lambda: self.load(run_id))

@@ -32,6 +32,8 @@ from ropewalk.core.facts import (
     StepFinished,
     StepRecorded,
     encode,
+    node_of,
+    type_of,
 )
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.places import Firing, Step
@@ -65,6 +67,8 @@ class Settings:
     """Seconds the run may be under way, pauses left out."""
     max_concurrency: int | None
     threads: Executor
+    verbose: bool = False
+    """Log every entry."""
     clock: Callable[[], float] = time.time
 
 
@@ -185,6 +189,9 @@ class Engine:
     def _say(self, batch: list[Logged]) -> None:
         if batch:
             self.feed.say(batch)
+            if self.settings.verbose:
+                for number, _, fact in batch:
+                    log.info("run %s: %d %s %s", self.run_id, number, type_of(fact), node_of(fact) or "")
 
     async def commit_whole(self, facts: Facts) -> None:
         """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""

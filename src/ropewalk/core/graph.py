@@ -426,7 +426,9 @@ class Graph(Generic[S]):
 
     def _settings(self, timeout: float | None) -> Settings:
         limit = timeout if timeout is not None else self.execution_timeout
-        return Settings(timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads)
+        return Settings(
+            timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads, verbose=self.verbose
+        )
 
     def _initial(self, state: BaseModel | None) -> BaseModel | None:
         state_class = self.drawing.state_class

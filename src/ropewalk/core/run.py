@@ -150,7 +150,7 @@ class Run(Generic[S]):
                 break
             else:  # another process drives it: look again
                 await asyncio.sleep(_POLL_SECONDS)
-                self._engine = engine = await self._desk.load(self.run_id)
+                await self._desk.catch_up(engine)
         self._desk.mirror(self, engine)
         return RunStatus(engine.schedule.status)
 
@@ -205,7 +205,7 @@ class Run(Generic[S]):
             return
         await asyncio.sleep(_POLL_SECONDS)
         if not self._owned:
-            self._engine = await self._desk.load(self.run_id)
+            await self._desk.catch_up(engine)
 
     async def _stored_events(self, after: int) -> list[Event]:
         store = self._desk.store

@@ -563,7 +563,7 @@ def _live_versions(scope: Scope) -> Iterator[Version]:
                 yield firing.out
                 continue
             yield firing.version
-            for instance, result in enumerate(firing.results):
+            for instance, result in enumerate(firing.results or (None,)):
                 if result is not None:
                     yield result
                 elif instance in firing.scopes:

@@ -1,0 +1,104 @@
+"""What a benchmark case is: contestants that do the same work, and targets between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Metric = str
+"""The name of one cost that a repetition returns; lower is always better."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contestant:
+    """One way to do a case's work, run in a process of its own."""
+
+    name: str
+    does: str
+    """``module:function``; called with ``arguments``, it returns a repetition (see `worker.py`)."""
+    role: Literal["ours", "floor", "variant", "peer"]
+    arguments: Mapping[str, object] = field(default_factory=dict[str, object])
+    distribution: str | None = None
+    """Whose version is named under the table."""
+    every: int = 1
+    """Repeats only in every n-th round; for peers that take long."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What our cost must be, against another contestant's or in itself."""
+
+    metric: Metric
+    limit: float
+    against: str | None = None
+    """A contestant's name; None when the limit is an amount of its own."""
+    times_faster: bool = False
+    """True: their cost / ours must be at least ``limit``; False: ours / theirs at most ``limit``."""
+    words: str = ""
+    """What the table says when the plain sentence would not do."""
+    advisory: bool = False
+    """Printed, never counted as missed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """How a metric stands in the table."""
+
+    metric: Metric
+    unit: str
+    scale: float = 1.0
+    inverse: bool = False
+    """Show how many per ``unit`` instead of how much for one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    title: str
+    shown: tuple[Shown, ...]
+    contestants: tuple[Contestant, ...]
+    targets: tuple[Target, ...]
+    rounds: int = 9
+    quick_rounds: int = 3
+    repetition_timeout_seconds: float = 180.0
+    warm_up: bool = True
+
+
+CPU = Shown(metric="cpu", unit="µs CPU", scale=1e6)
+WALL = Shown(metric="wall", unit="µs wall", scale=1e6)
+
+
+def ours(does: str, **arguments: object) -> Contestant:
+    return Contestant(name="ropewalk", does=f"benchmarks.ours.{does}", role="ours", arguments=arguments)
+
+
+def floor(does: str, *, name: str = "floor", **arguments: object) -> Contestant:
+    return Contestant(name=name, does=f"benchmarks.floors.{does}", role="floor", arguments=arguments)
+
+
+def langgraph(does: str, *, every: int = 1, **arguments: object) -> Contestant:
+    return _peer("langgraph", "langgraph", f"langgraph:{does}", every, arguments)
+
+
+def primegraph(does: str, *, name: str = "primegraph", every: int = 1, **arguments: object) -> Contestant:
+    return _peer(name, "primeGraph", f"primegraph:{does}", every, arguments)
+
+
+def pydantic_graph(does: str, *, every: int = 1, **arguments: object) -> Contestant:
+    return _peer("pydantic-graph", "pydantic-graph", f"pydantic_graph:{does}", every, arguments)
+
+
+def dbos(does: str, *, every: int = 1, **arguments: object) -> Contestant:
+    return _peer("dbos", "dbos", f"dbos:{does}", every, arguments)
+
+
+def _peer(name: str, distribution: str, does: str, every: int, arguments: dict[str, object]) -> Contestant:
+    return Contestant(
+        name=name,
+        does=f"benchmarks.peers.{does}",
+        role="peer",
+        arguments=arguments,
+        distribution=distribution,
+        every=every,
+    )

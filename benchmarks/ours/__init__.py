@@ -1,0 +1,1 @@
+"""The same work on Ropewalk, through its public API alone."""

@@ -1,0 +1,30 @@
+"""Keep the table as a page of the documentation."""
+
+from benchmarks import table
+from benchmarks.case import Case
+from benchmarks.contest import ROOT, Record
+from benchmarks.verdict import Verdict
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+_TEXT = """# Benchmarks
+
+Written by `./dev bench --write`; run `./dev bench` to see your own machine's. {machine}.
+
+Every row is measured in one run: each contestant in a process of its own, all of them taking turns,
+medians of the rounds, ratios taken within a round. CPU time is that of the whole process, threads
+included. The floor is the same work with nothing between it and asyncio or SQLite: one asyncio task per
+node, `gather`, or a writer thread that makes a fenced update and an insert durable (WAL,
+`synchronous=FULL`) before the step counts as done. Absolute times belong to the machine; the ratios are
+what the targets are about. What did not run is named so, and counts as neither met nor missed.
+
+{rows}
+
+{footer}
+"""
+
+
+def write(results: list[tuple[Case, list[Record], list[Verdict]]]) -> None:
+    rows = "\n".join([table.HEAD, *(table.row(*result) for result in results)])
+    footer = table.footer([record for _, records, _ in results for record in records])
+    PAGE.write_text(_TEXT.format(machine=table.machine(), rows=rows, footer=footer), encoding="utf-8")

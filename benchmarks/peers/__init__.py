@@ -1,0 +1,1 @@
+"""The same work, written the way each peer's own documentation writes it."""
