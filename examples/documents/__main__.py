@@ -121,7 +121,10 @@ class Demo:
         run = graph.start(self.desk(edition, len(files)), run_id=f"{self.prefix}{edition}")
         await run.admitted()
         remember(run.run_id, _GRAPH, self.choice.url)
-        self.screen.line(f"{self.bold('Run')} {run.run_id}  {_shown(self.folder)}")
+        self.screen.line(f"{self.bold('Run')} {run.run_id} over {_shown(self.folder)}")
+        self.screen.line(
+            self.screen.paint("Stop it whenever you like, even with kill -9: the same command goes on.", "dim")
+        )
         await self.follow(run, run.wait(), Progress(self.screen, (), 0))
         return run.run_id
 

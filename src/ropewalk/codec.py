@@ -3,7 +3,7 @@
 import math
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from ropewalk.errors import NotStorable, TooLarge
@@ -14,7 +14,7 @@ MAX_VALUE_BYTES = 16 * 1024 * 1024
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 
-ANY: TypeAdapter[Any] = TypeAdapter(Any)
+ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="strings"))
 
 
 class RawJson(bytes):
@@ -49,6 +49,11 @@ def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float, *, 
     if len(body) > MAX_ENTRY_BYTES:
         raise TooLarge(f"The {kind} entry of {node!r}", len(body), MAX_ENTRY_BYTES)
     return body
+
+
+def legible(text: str) -> str:
+    """Return ``text`` with what UTF-8 cannot carry replaced: for messages, which must never stop a log."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def load_entry(body: bytes) -> tuple[str, str | None, dict[str, Any], float]:

@@ -1,5 +1,7 @@
 """Every error of Ropewalk. Each message says what happened, why, and what to do now.
 
+It is one file because it is one vocabulary: codes, messages and the tree below are read together.
+
 RopewalkError
 ├── GraphInvalid            the drawing has mistakes, all listed
 ├── GraphFrozen             something was added after compile()
@@ -7,8 +9,9 @@ RopewalkError
 ├── PartUnknown             a URL names no part
 ├── InvalidId               an id that no store or broker could carry
 ├── StepProblem             what a node returned or wrote can never be committed (not retried)
-│   ├── UnknownField, WrongType, WrongReturn, UnknownRoute, NotStorable, TooLarge
+│   └── UnknownField, WrongType, WrongReturn, UnknownRoute, RouterWrites, NotStorable, TooLarge, TooManyIterations
 ├── NodeTimeout             a node took longer than its timeout
+├── RouterCancelled         an async router was cut off by the end of the run
 ├── NodeCancelled           a node let a cancellation out that nobody asked the run for
 ├── RunError                one run
 │   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
@@ -91,7 +94,9 @@ class PartUnknown(RopewalkError, ValueError):
     code = "part_unknown"
 
     def __init__(self, part: str, url: str, known: Sequence[str]) -> None:
-        super().__init__(f"No {part} is known for {url.partition('?')[0]!r}.{did_you_mean(url, known)}")
+        scheme, colon, rest = url.partition(":")
+        shown = f"{scheme}:..." if rest and "@" in rest else url.partition("?")[0]  # never a password
+        super().__init__(f"No {part} is known for {shown!r}.{did_you_mean(scheme + colon, known)}")
 
 
 class InvalidId(RopewalkError, ValueError):
@@ -153,6 +158,19 @@ class UnknownRoute(StepProblem):
         )
 
 
+class RouterWrites(StepProblem):
+    code = "router_writes"
+
+    def __init__(self, router: str, node: str, fields: Sequence[str]) -> None:
+        self.node = node
+        self.fields = tuple(fields)
+        names = ", ".join(map(repr, fields))
+        super().__init__(
+            f"{router!r}, which chooses what follows {node!r}, changed {names} in the state it was given; a function "
+            "on an edge may look but not write. Write in a node instead."
+        )
+
+
 class NotStorable(StepProblem, TypeError):
     code = "not_storable"
 
@@ -207,6 +225,16 @@ class NodeCancelled(RopewalkError):
         super().__init__(
             f"Node {node!r} was cancelled from inside{f' ({detail})' if detail else ''}: something it awaited was. "
             "Catch asyncio.CancelledError around it, or give the node a retry policy."
+        )
+
+
+class RouterCancelled(RopewalkError):
+    code = "router_cancelled"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An async router was cancelled because the run was ended while it was being asked. "
+            "Resume the run to ask again."
         )
 
 

@@ -40,7 +40,7 @@ def parse_event_id(after: str | int | None) -> tuple[int, int]:
     """Return ``(entry, n)`` of an event id; None is the beginning. Raises ValueError for anything else."""
     if after is None:
         return (0, 0)
-    entry, _, live = str(after).partition(".")
-    if not entry.isdecimal() or (live and not live.isdecimal()):
+    entry, dot, live = str(after).partition(".")
+    if not entry.isdecimal() or (dot and not live.isdecimal()):
         raise ValueError(f"{after!r} is no event id: ids look like '12' or '12.3'.")
     return (int(entry), int(live or 0))

@@ -1,5 +1,5 @@
-"""Seed 000, "Async Support". Mended: the graph and state that it takes for granted are there, and what came of it is printed."""
-# ruff: noqa: I001, D103  (the seed's own layout)
+"""Seed 000, "Async Support". Mended: the graph and state that it takes for granted are there, and it prints."""
+# ruff: noqa: I001  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph

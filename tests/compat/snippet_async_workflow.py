@@ -1,5 +1,5 @@
 """Seed 000, "Async Workflow", as it is."""
-# ruff: noqa: I001, D103, E402, F811  (the seed's own layout)
+# ruff: noqa: I001, E402, F811  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph, START, END

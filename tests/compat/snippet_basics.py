@@ -1,5 +1,5 @@
 """Seed 000, "The Basics". Mended: a stray quote before `to simulate` is a comment."""
-# ruff: noqa: I001, D103  (the seed's own layout)
+# ruff: noqa: I001  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph, START, END

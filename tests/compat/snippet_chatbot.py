@@ -1,5 +1,5 @@
 """Seed 000, "Chatbot Example", as it is: it goes on until its input ends."""
-# ruff: noqa: I001, D103, E402, F401, F811, TRY201, TRY203, PIE790  (the seed's own layout)
+# ruff: noqa: I001, E402, F401, F811  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph, START, END

@@ -1,5 +1,5 @@
 """Seed 000, "Flow Control". Mended: `state = ...` is a state."""
-# ruff: noqa: I001, D103  (the seed's own layout)
+# ruff: noqa: I001  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph, START, END

@@ -1,9 +1,9 @@
 """Seed 000, "Persistence".
 
-Mended: the names it takes for granted (Graph, state) are there, and a SQLite store at the path of the first argument stands in
-for PostgreSQL. The last line prints what the seed only promises.
+Mended: the names it takes for granted (Graph, state) are there, and a SQLite store at the path of the first
+argument stands in for PostgreSQL. The two prints show what the seed only promises.
 """
-# ruff: noqa: I001, D103, E402  (the seed's own layout)
+# ruff: noqa: I001, E402  (the seed's own layout)
 
 import sys
 from ropewalk.compat.primegraph import Graph

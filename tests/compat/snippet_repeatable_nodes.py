@@ -1,5 +1,5 @@
 """Seed 000, "Repeatable Nodes". Mended: the graph is given the state that its nodes take and that is printed."""
-# ruff: noqa: I001, D103  (the seed's own layout)
+# ruff: noqa: I001  (the seed's own layout)
 
 import asyncio
 from ropewalk.compat.primegraph import Graph, START, END
@@ -49,9 +49,7 @@ graph.add_edge("load_documents", "validate_documents")
 graph.add_edge("validate_documents", "process_documents")
 
 # Add repeating edge for processing multiple batches
-graph.add_repeating_edge(
-    "process_documents", "repeating_process_batch", "conclude_documents", repeat=3, parallel=True
-)
+graph.add_repeating_edge("process_documents", "repeating_process_batch", "conclude_documents", repeat=3, parallel=True)
 graph.add_edge("conclude_documents", END)
 
 graph.compile()

@@ -1,4 +1,4 @@
-"""The core snippets of seed 000 run when only the import root is replaced; what each needs mended stands in its docstring."""
+"""The core snippets of seed 000 run when only the import root is replaced; each says what of it was mended."""
 
 import os
 import subprocess

@@ -136,6 +136,8 @@ def test_a_failed_run_goes_on_once_the_file_is_mended(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "ZeroDivisionError: division by zero" in ran.stdout
     assert "Traceback" not in ran.stdout + ran.stderr
+    assert 'flow.py", line 24' in ran.stdout
+    assert 'flow.py", line 24' in ropewalk(tmp_path, "runs", "show", "trip").stdout
     assert "runs resume trip" in ran.stdout
     (tmp_path / "flow.py").write_text(
         FLOW.replace('await ctx.ask({"question": "Shall we go?"})', "True"), encoding="utf-8"
@@ -536,6 +538,14 @@ def test_a_new_project_runs_at_once_and_is_not_overwritten(tmp_path: Path) -> No
     again = ropewalk(tmp_path, "new", "demo")
     assert again.returncode == 2
     assert "nothing is overwritten" in again.stderr
+
+
+def test_a_run_kept_in_memory_suggests_nothing_that_cannot_work(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW, encoding="utf-8")
+    ran = ropewalk(tmp_path, "run", "flow.py", "--store", "memory:")
+    assert ran.returncode == 75
+    assert "runs answer" not in ran.stdout
+    assert "--store sqlite:///runs.db" in ran.stdout
 
 
 def test_version_is_told(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_items_run_side_by_side_and_no_more_of_them_than_allowed():
             graph = Graph(Files, max_concurrency=limit)
 
             @graph.node
-            async def work(item):
+            async def work(item, *, together=together):
                 nonlocal now, highest
                 now += 1
                 highest = max(highest, now)
@@ -328,7 +328,9 @@ def test_a_node_whose_name_looks_like_a_copy_s_is_not_mixed_up_with_one():
     graph = Graph(Files)
     graph.add_node(lambda item: {"log": f"work {item}"}, name="work")
     graph.add_node(lambda: None, name="middle").add_node(lambda: {"log": "other"}, name="work~2")
-    graph.add_map_edge(START, "work", "middle", over=lambda: [1]).add_map_edge("middle", "work", "work~2", over=lambda: [2])
+    graph.add_map_edge(START, "work", "middle", over=lambda: [1]).add_map_edge(
+        "middle", "work", "work~2", over=lambda: [2]
+    )
     graph.add_edge("work~2", END)
     assert graph.run_sync().log == ["work 1", "work 2", "other"]
     names = [place.name for place in graph.plan.places]

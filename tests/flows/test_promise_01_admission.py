@@ -89,7 +89,7 @@ def test_an_admitted_run_and_its_input_survive_kill_9(tmp_path, role):
 AWAITS = {
     "admitted": lambda run: run.admitted(),
     "wait": lambda run: run.wait(),
-    "await": lambda run: asyncio.ensure_future(run),
+    "await": asyncio.ensure_future,
     "history": lambda run: run.history(),
     "events": lambda run: anext(run.events()),
     "edit": lambda run: run.edit({"goods": "more"}),

@@ -124,7 +124,8 @@ def test_a_run_killed_in_three_places_repeats_only_the_step_it_died_in(tmp_path)
     ran = Path(journal).read_text().split()
     assert ran.count("a") == 2
     extra = {name: ran.count(name) - state.log.count(name) for name in "abcde"}
-    assert extra["b"] <= 1 and extra["d"] <= 1 and extra["e"] == 1, extra
+    assert extra["e"] == 1
+    assert max(extra["b"], extra["d"]) <= 1
 
 
 def test_finished_code_is_not_replayed_so_it_need_not_be_deterministic(tmp_path):

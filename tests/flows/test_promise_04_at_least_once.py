@@ -62,9 +62,7 @@ async def pay_and_hang(file, journal):
 
 def killed(file, journal):
     command = [sys.executable, "-W", "error", __file__, "pay_and_hang", str(file), str(journal)]
-    with subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": SOURCE}, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": SOURCE}, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "charged\n"
         child.kill()
     assert child.returncode == -signal.SIGKILL
@@ -165,16 +163,16 @@ def test_every_step_has_a_key_of_its_own(store):
             inner.add_node(lambda ctx: keys.append(ctx.idempotency_key), name="deep")
             return inner
 
-        graph.add_map_edge(START, "work", "again", over=lambda: "ab".split() + ["c"])
+        graph.add_map_edge(START, "work", "again", over=lambda: ["a", "b", "c"])
         graph.add_edge("again", "sub")
         graph.add_router_edge("sub", lambda s: "again" if len(s.receipts) < 2 else END, routes=["again", END])
         run = graph.start(run_id="r")
         await run
-        assert len(keys) == len(set(keys)) == 6
+        assert len(keys) == len(set(keys)) == 7
         assert all(key.startswith("r/") for key in keys)
         fork = await run.fork(at=1)
         await fork
-        assert len(set(keys)) == 12
+        assert len(set(keys)) == 14
 
     asyncio.run(main())
 

@@ -1,4 +1,4 @@
-"""Promise 6, deterministic merge: a branch sees its causal past, a join merges in declared order, whatever the timing."""
+"""Promise 6, deterministic merge: a branch sees its causal past, a join merges in declared order."""
 
 import asyncio
 import itertools
@@ -237,12 +237,12 @@ def test_two_branches_that_change_one_list_in_place_both_keep_their_items():
             graph.add_edge(START, "start").add_edge("end", END)
 
             def appending(name, order=order, done=done):
-                async def node(state):
+                async def node(rope: Rope):
                     if order[0] != name:
                         await done[order[0]].wait()
-                    state.log.append(f"{name}1")
-                    state.log.append(f"{name}2")
-                    state.total += 10
+                    rope.log.append(f"{name}1")
+                    rope.log.append(f"{name}2")
+                    rope.total += 10
                     done[name].set()
 
                 return node

@@ -309,7 +309,7 @@ def test_a_reducer_that_cannot_merge_two_branches_fails_the_run(store):
             graph.add_node(lambda: {"found": [1]}, name=name).add_edge(START, name).add_edge(name, "join")
         graph.add_node(lambda: None, name="join").add_edge("join", END)
         run = graph.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(3):
             with pytest.raises(RunFailed, match="both branches found the same"):
                 await run
         assert run.status == "FAILED"
@@ -384,6 +384,10 @@ def test_a_router_that_fails_fails_the_run_and_the_finished_node_stays_finished(
     async def main():
         ran = []
         choices = [router, lambda state: "b"]
+
+        def route(state):
+            return choices.pop(0)(state)
+
         graph = Graph(Work, store=store)
 
         @graph.node
@@ -393,7 +397,7 @@ def test_a_router_that_fails_fails_the_run_and_the_finished_node_stays_finished(
 
         graph.add_node(lambda: {"log": "b"}, name="b")
         graph.add_edge(START, "a").add_edge("b", END)
-        graph.add_router_edge("a", lambda state: choices.pop(0)(state))
+        graph.add_router_edge("a", route)
         run = graph.start()
         with pytest.raises(RunFailed, match="'a'") as caught:
             await run

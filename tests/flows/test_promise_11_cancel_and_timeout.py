@@ -243,7 +243,7 @@ def test_a_node_that_takes_too_long_is_cancelled_cleans_up_and_fails(store):
 
 
 def test_late_writes_of_a_timed_out_attempt_are_discarded(store, caplog):
-    """Promise 11: a sync node goes on in its thread; what it writes, says and returns counts for nothing, and it is reported."""
+    """Promise 11: a sync node goes on in its thread; what it writes and says is discarded, and it is reported."""
 
     async def main():
         gate, over = threading.Event(), threading.Event()
@@ -444,7 +444,7 @@ def test_a_router_that_hangs_is_cancelled_like_a_node(store):
         begun, ended = [], []
         run = hanging_router(store, begun, ended).start()
         await until(lambda: begun)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(3):
             await run.cancel()
             assert await run.wait() == "CANCELLED"
         assert ended == [True]
@@ -457,7 +457,7 @@ def test_a_router_that_hangs_ends_with_the_time_of_its_run(store):
 
     async def main():
         run = hanging_router(store, [], []).start(timeout=0.1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(3):
             assert await run.wait() == "FAILED"
         assert run.error.reason == "run_timeout"
 
@@ -476,7 +476,7 @@ def test_a_run_may_be_cancelled_by_one_of_its_own_nodes(store):
             return {"log": "late"}
 
         run = graph.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(3):
             assert await run.wait() == "CANCELLED"
         assert run.state.log == []
         assert run.error.reason == "from inside"

@@ -189,15 +189,15 @@ def test_a_reader_of_a_long_run_misses_no_entry(store):
             return {}
 
         graph.add_edge(START, "turn")
-        rounds = iter(range(3000))
-        graph.add_router_edge("turn", lambda: END if next(rounds) == 2999 else "turn", routes=["turn", END])
+        rounds = iter(range(1500))
+        graph.add_router_edge("turn", lambda: END if next(rounds) == 1499 else "turn", routes=["turn", END])
         run = graph.start()
         reader = run.events()
         assert (await anext(reader)).id == "1"
         await run.wait()
         ids = [event.id async for event in reader if "." not in event.id]
-        assert ids == [str(number) for number in range(2, 3003)]
-        assert [event.id async for event in run.events(after="2999.7")] == ["3000", "3001", "3002"]
+        assert ids == [str(number) for number in range(2, 1503)]
+        assert [event.id async for event in run.events(after="1499.7")] == ["1500", "1501", "1502"]
 
     asyncio.run(main())
 
@@ -308,9 +308,7 @@ def test_tokens_of_an_attempt_that_died_are_closed_by_a_reset(tmp_path):
     file = tmp_path / "runs.db"
     command = [sys.executable, "-W", "error", __file__, "tell_and_hang", str(file)]
     seen = []
-    with subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": SOURCE}, stdout=subprocess.PIPE, text=True
-    ) as child:
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": SOURCE}, stdout=subprocess.PIPE, text=True) as child:
         for line in child.stdout:
             seen.append(tuple(line.split()))
             if sum(kind == "text" for _, kind in seen) == 5:

@@ -146,7 +146,9 @@ def test_an_unknown_route_is_named_with_the_nearest():
     async def main():
         for chosen in ("lettr", Send("lettr", 1), ["letter", "lettr"]):
             graph = Graph(Doc)
-            graph.add_node(lambda: None, name="read").add_node(lambda: None, name="letter").add_node(lambda: None, name="x")
+            graph.add_node(lambda: None, name="read").add_node(lambda: None, name="letter").add_node(
+                lambda: None, name="x"
+            )
             graph.add_edge(START, "read").add_edge("letter", END).add_edge("x", END)
             graph.add_router_edge("read", lambda chosen=chosen: chosen)
             with pytest.raises(RunFailed, match=r"'read'.*lettr.*Did you mean 'letter'") as caught:
@@ -199,7 +201,23 @@ def test_a_wrong_initial_value_is_refused_before_the_run_is_admitted():
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("verb", ["edit", "fork", "update", "set"])
+async def update(graph, run, updates):
+    graph.update_state_and_checkpoint(updates)
+
+
+async def replace(graph, run, updates):
+    graph.set_state_and_checkpoint(updates)
+
+
+EDITS = {
+    "edit": lambda graph, run, updates: run.edit(updates),
+    "fork": lambda graph, run, updates: run.fork(updates=updates),
+    "update": update,
+    "set": replace,
+}
+
+
+@pytest.mark.parametrize("verb", EDITS)
 def test_an_edit_of_an_unknown_field_or_type_is_refused_and_changes_nothing(store, verb):
     """Promise 14."""
 
@@ -214,15 +232,7 @@ def test_an_edit_of_an_unknown_field_or_type_is_refused_and_changes_nothing(stor
         run = graph.run
         for updates, error in (({"statsu": "x"}, UnknownField), ({"status": 5}, WrongType)):
             with pytest.raises(error, match="sta"):
-                match verb:
-                    case "edit":
-                        await run.edit(updates)
-                    case "fork":
-                        await run.fork(updates=updates)
-                    case "update":
-                        graph.update_state_and_checkpoint(updates)
-                    case "set":
-                        graph.set_state_and_checkpoint(updates)
+                await EDITS[verb](graph, run, updates)
         assert [entry.type for entry in await run.history()] == ["run_started", "paused", "run_paused"]
         assert graph.state.status == "new"
 
@@ -261,25 +271,30 @@ class Retyped(Doc):
     status: LastValue[int] = 0
 
 
-@pytest.mark.parametrize("verb", ["resume", "answer", "history", "status", "wait", "cancel"])
+async def status(run):
+    return run.status
+
+
+LOOKS = {
+    "resume": lambda run: run.resume(),
+    "answer": lambda run: run.answer("p_1", "yes"),
+    "status": status,
+    "wait": lambda run: run.wait(),
+    "cancel": lambda run: run.cancel(),
+}
+
+
+@pytest.mark.parametrize("verb", LOOKS)
 def test_a_node_that_is_gone_from_under_a_waiting_run_is_named_with_the_nearest(store, verb):
-    """Promise 14: and the log stays readable, and the run can be cancelled."""
+    """Promise 14: and the log stays readable."""
 
     async def main():
         await waiting(store).start(run_id="r").wait()
         before = await store.read("r")
         run = waiting(store, names=("load", "reviews")).open("r")
-        if verb == "history":
-            assert len(await run.history()) == len(before)
-            return
+        assert len(await run.history()) == len(before)
         with pytest.raises(GraphChanged, match=r"'review'.*Did you mean 'reviews'.*code it was started with"):
-            match verb:
-                case "status":
-                    assert run.status
-                case "answer":
-                    await run.answer("p_1", "yes")
-                case _:
-                    await getattr(run, verb)()
+            await LOOKS[verb](run)
         assert await store.read("r") == before
 
     asyncio.run(main())

@@ -69,7 +69,9 @@ async def read_crafted(file):
     told = []
 
     def audit(event, args):
-        if event in ("import", "exec", "compile", "pickle.find_class") or event.startswith(("subprocess", "os.sys", "os.exec")):
+        if event in ("import", "exec", "compile", "pickle.find_class") or event.startswith(
+            ("subprocess", "os.sys", "os.exec")
+        ):
             told.append((event, str(args)[:80]))
 
     sys.addaudithook(audit)
@@ -96,7 +98,9 @@ def test_a_crafted_row_imports_and_runs_nothing(tmp_path):
     asyncio.run(record())
     with closing(sqlite3.connect(file)) as rows, rows:
         for number, body in rows.execute("SELECT number, body FROM entry").fetchall():
-            crafted = body.replace(b'"CRAFTED"', json.dumps(CRAFTED).encode()).replace(b'{"x":1}', json.dumps(CRAFTED).encode())
+            crafted = body.replace(b'"CRAFTED"', json.dumps(CRAFTED).encode()).replace(
+                b'{"x":1}', json.dumps(CRAFTED).encode()
+            )
             rows.execute("UPDATE entry SET body = ? WHERE number = ?", (crafted, number))
         rows.execute("DELETE FROM snapshot")
     result = subprocess.run(
@@ -124,7 +128,17 @@ class Bomb:
 
 @pytest.mark.parametrize(
     "body",
-    [pickle.dumps(Bomb()), b"\x80\x04.", b"", b"{}", b"[]", b"null", b'{"type":"step_finished"}', b"\xff\xfe", b'{"type":'],
+    [
+        pickle.dumps(Bomb()),
+        b"\x80\x04.",
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"type":"step_finished"}',
+        b"\xff\xfe",
+        b'{"type":',
+    ],
 )
 def test_a_row_that_is_no_entry_is_refused_by_its_number(body):
     """Promise 15."""

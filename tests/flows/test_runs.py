@@ -460,9 +460,9 @@ def test_the_timeout_of_execute_is_its_first_or_a_named_parameter(store):
             await asyncio.Event().wait()
 
         for arguments, named in (((0.05,), {}), ((), {"timeout": 0.05})):
-            with pytest.raises(RunFailed, match="execution_timeout of 0.05 s"):
+            with pytest.raises(RunFailed, match=r"execution_timeout of 0\.05 s"):
                 await graph.execute(*arguments, **named)
-        with pytest.raises(RunFailed, match="execution_timeout of 0.02 s"):
+        with pytest.raises(RunFailed, match=r"execution_timeout of 0\.02 s"):
             await graph.resume(timeout=0.02)
 
     asyncio.run(main())

@@ -234,7 +234,9 @@ def test_a_resumed_subgraph_goes_on_where_it_was():
             def sub():
                 inner = Graph(Log)
                 for name in "abc":
-                    inner.add_node(lambda name=name: ran.append(name), name=name, interrupt="before" if name == "c" else None)
+                    inner.add_node(
+                        lambda name=name: ran.append(name), name=name, interrupt="before" if name == "c" else None
+                    )
                 return chain(inner, "a", "b", "c", nodes="abc")
 
             return chain(graph, "sub", nodes=["sub"])

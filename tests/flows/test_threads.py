@@ -44,7 +44,7 @@ def test_runs_in_several_loops_of_several_threads_share_a_store(store):
 
         try:
             results[number] = asyncio.run(main())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  carried over to the test
             errors.append(error)
 
     threads = [threading.Thread(target=body, args=[number]) for number in range(4)]
@@ -113,7 +113,10 @@ def test_a_plain_function_that_returns_a_coroutine_is_awaited(store):
             await asyncio.sleep(0)
             return {"log": "inner"}
 
-        graph.add_node(lambda: inner(), name="outer")
+        def outer():
+            return inner()
+
+        graph.add_node(outer)
         assert (await graph.start()).log == ["inner"]
 
     asyncio.run(main())

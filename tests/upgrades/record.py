@@ -1,4 +1,4 @@
-"""Record what this release writes: `PYTHONPATH=src:. python tests/upgrades/record.py` makes `tests/upgrades/<version>/`.
+"""Record what this release writes into `tests/upgrades/<version>/`: `PYTHONPATH=src:. python tests/upgrades/record.py`.
 
 A release is recorded once, before it goes out; its folder is never changed after that.
 """
@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.upgrades.recorded_graph import Recorded, draw
+
 import ropewalk
 from ropewalk import Graph, Run
 from ropewalk.contracts import RunStore
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.stores.sqlite import SqliteRunStore
-from tests.upgrades.recorded_graph import Recorded, draw
 
 HERE = Path(__file__).parent
 ANSWERS = {"first?": "yes", "second?": True}

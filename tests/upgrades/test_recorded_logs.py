@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.upgrades.record import to_the_end
+from tests.upgrades.recorded_graph import Recorded, draw
 
 from ropewalk.contracts import NewRun
 from ropewalk.errors import RunFinished
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
-from tests.upgrades.record import to_the_end
-from tests.upgrades.recorded_graph import Recorded, draw
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path.parent.name for path in HERE.glob("*/runs.json"))
@@ -34,9 +34,7 @@ ENTRY_TYPES = {
     "run_cancelled",
 }
 """Of the engine; tool_call and tool_result are the tool loop's."""
-RUNS = {
-    version: json.loads((HERE / version / "runs.json").read_text(encoding="utf-8")) for version in VERSIONS
-}
+RUNS = {version: json.loads((HERE / version / "runs.json").read_text(encoding="utf-8")) for version in VERSIONS}
 EVERY_RUN = [(version, run_id) for version in VERSIONS for run_id in RUNS[version]]
 FINAL = ["ünïcode ✓", "load", "work 0 first", "work 1 second", "flaky 1", "sent 1", "sent 2"]
 
@@ -69,7 +67,11 @@ def test_a_recording_covers_every_type_of_entry_and_every_status(version):
     assert parts >= {"writes", "routes", "choices", "text", "retry_at", "nth", "by", "fork_of", "explicit", "trace"}
     assert {body["data"]["reason"] for body in bodies if body["type"] == "reset"} == {"taken_over", "resumed"}
     assert {write[1] for body in bodies for write in body["data"].get("writes", ())} == {"set", "add", "extend"}
-    assert {body["data"]["kind"] for body in bodies if body["type"] == "paused"} == {"breakpoint", "question", "approval"}
+    assert {body["data"]["kind"] for body in bodies if body["type"] == "paused"} == {
+        "breakpoint",
+        "question",
+        "approval",
+    }
 
 
 @pytest.mark.parametrize(("version", "run_id"), EVERY_RUN)
@@ -102,7 +104,14 @@ def test_a_recorded_run_goes_on_to_its_end(version, run_id, kept, tmp_path):
                 await run.resume()
         else:
             state = await to_the_end(run)
-            assert [word for word in state.log if word != "edited"] == [*FINAL, "look", "yes True", "twice 0", "twice 1", "finish"]
+            assert [word for word in state.log if word != "edited"] == [
+                *FINAL,
+                "look",
+                "yes True",
+                "twice 0",
+                "twice 1",
+                "finish",
+            ]
         await store.close()
 
     asyncio.run(main())

@@ -162,6 +162,8 @@ class Teller:
         self._stop_speaking(data["step"])
         again = "" if data.get("retry_at") is None else f" (attempt {data['attempt']}, another follows)"
         self._line("failed", label(data["step"]), took, f"{data['error']}: {one_line(data['message'], 400)}{again}")
+        if not again and data.get("trace"):
+            self._screen.line(self._screen.paint(printable(data["trace"].rstrip("\n")), "dim"))
 
     def _paused(self, event: Event) -> None:
         self._ended(event.data["step"])

@@ -53,7 +53,8 @@ async def _ls(options: argparse.Namespace, screen: Screen) -> int:
         status = screen.paint(f"{record.status:<9}", COLOURS.get(record.status, "dim"))
         graph = printable(record.graph)
         screen.line(
-            f"{record.run_id:<{width}}  {status}  {graph:<{names}}  {record.last:>6} entries  {_moment(record.created)}"
+            f"{printable(record.run_id):<{width}}  {status}  {graph:<{names}}  "
+            f"{record.last:>6} entries  {_moment(record.created)}"
         )
     if len(records) == options.limit:
         screen.line(screen.paint(f"(the newest {options.limit}; more with --limit)", "dim"))
@@ -158,7 +159,7 @@ async def _whole_log(found: FoundRun) -> list[Entry]:
 def _show_head(screen: Screen, found: FoundRun, log: Sequence[Entry], pauses: Sequence[Pause]) -> None:
     record, choice = found.record, found.where.choice
     status = screen.paint(record.status, "bold", COLOURS.get(record.status, "dim"))
-    screen.line(f"{status}  {record.run_id}")
+    screen.line(f"{status}  {printable(record.run_id)}")
     screen.line(f"graph    {printable(record.graph)}" + (f"  ({found.known.graph})" if found.known else ""))
     screen.line(f"started  {_moment(record.created)}, last entry {_moment(record.updated)}, {record.last} entries")
     if record.parent:
@@ -167,6 +168,9 @@ def _show_head(screen: Screen, found: FoundRun, log: Sequence[Entry], pauses: Se
     if stopped is not None and record.status in {"FAILED", "CANCELLED"}:
         at = f"at {stopped.node}: " if stopped.node else ""
         screen.line(f"why      {at}{printable(str(stopped.data.get('message') or 'no reason was given'))}")
+        failed = next((entry for entry in reversed(log) if entry.type == "step_failed"), None)
+        if failed is not None and failed.data.get("trace"):
+            screen.line(screen.paint(printable(failed.data["trace"].rstrip("\n")), "dim"))
     for pause in pauses:
         screen.line(f"waits    {pause.kind} at {printable(pause.node)}: {asked(pause.payload)}")
         screen.line(f"         {how_to_answer(record.run_id, pause, choice)}{ANSWERS[pause.kind != 'breakpoint']}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from ropewalk.cli.load import Loaded, load_graph
 from ropewalk.cli.remembered import FOLDER, Remembered, own_folder, recall, remember
+from ropewalk.cli.screen import printable
 from ropewalk.cli.trouble import FAILED, Trouble
 from ropewalk.errors import InvalidId, RunNotFound
 from ropewalk.runtime import Run, RunRecord, RunStore, open_store
@@ -159,10 +160,10 @@ async def _found(store: RunStore, given: str, choice: StoreChoice) -> RunRecord:
 
 
 def next_command(verb: str, run_id: str, rest: str = "", *, choice: StoreChoice) -> str:
-    """Return what to type next about a run."""
+    """Return what to type next about a run. People copy it into a shell, so what a store says is quoted."""
     known = recall(run_id)
     store = f" --store {quote(choice.url)}" if choice.origin == "--store" and not (known and known.store) else ""
-    return f"{program()} runs {verb} {run_id}{rest and ' '}{rest}{store}"
+    return f"{program()} runs {verb} {quote(printable(run_id))}{rest and ' '}{rest}{store}"
 
 
 def program() -> str:

@@ -1,6 +1,7 @@
 """The last thing a command says of a run: its status, its state, and what to type next."""
 
 import json
+from shlex import quote
 from typing import Any, cast
 
 from ropewalk.cli.opening import next_command
@@ -10,6 +11,7 @@ from ropewalk.settings import StoreChoice
 
 COLOURS = {"DONE": "green", "PAUSED": "yellow", "FAILED": "red", "CANCELLED": "red", "RUNNING": "blue", "IDLE": "dim"}
 ANSWERS = ("", "    (or no, JSON, any text)")
+_WAITS = frozenset({"FAILED", "RUNNING", "PAUSED"})
 _RESUMES = frozenset({"FAILED", "RUNNING"})
 
 
@@ -22,6 +24,9 @@ async def tell_result(run: Run[Any], screen: Screen, choice: StoreChoice) -> Non
     screen.line(screen.paint(run.status, "bold", COLOURS[run.status]) + f"  {run.run_id}")
     if run.error is not None:
         screen.line(printable(str(run.error)))
+    if choice.url.startswith("memory:") and run.status in _WAITS:
+        screen.line("It was kept in memory, which ends here. To go on with runs, keep them: --store sqlite:///runs.db")
+        return
     for pause in run.pauses if run.status == "PAUSED" else ():
         screen.line(f"{pause.kind} at {printable(pause.node)}: {asked(pause.payload)}")
         screen.line(f"  {how_to_answer(run.run_id, pause, choice)}{ANSWERS[pause.kind != 'breakpoint']}")
@@ -55,7 +60,7 @@ def how_to_answer(run_id: str, pause: Pause, choice: StoreChoice) -> str:
     """Return the command that lets a run go on behind a pause."""
     if pause.kind == "breakpoint":
         return next_command("resume", run_id, choice=choice)
-    return next_command("answer", run_id, f"{pause.id} yes", choice=choice)
+    return next_command("answer", run_id, f"{quote(printable(pause.id))} yes", choice=choice)
 
 
 def asked(payload: Any, limit: int = 400) -> str:

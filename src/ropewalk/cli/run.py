@@ -60,6 +60,9 @@ async def _run(
 
 def say_how_to_go_on(run_id: str, choice: StoreChoice) -> None:
     """Tell somebody who pressed Ctrl-C that nothing is lost."""
+    if choice.url.startswith("memory:"):
+        print("\nStopped. The run was kept in memory and ends here.", file=sys.stderr)
+        return
     command = next_command("resume", run_id, choice=choice)
     print(f"\nStopped. What is finished is kept; to go on:\n  {command}", file=sys.stderr)
 

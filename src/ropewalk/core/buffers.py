@@ -36,7 +36,7 @@ class Items:
 
     def begins(self, other: list[Any]) -> bool:
         """Tell whether ``other`` starts with these items."""
-        return len(other) >= self._length and other[: self._length] == self.to_list()
+        return len(other) >= self._length and alike(other[: self._length], self.to_list())
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +154,18 @@ def thaw(value: Any) -> Any:
     if kind is dict:
         return {key: item if type(item) in _ATOMS else thaw(item) for key, item in value.items()}
     return copy.deepcopy(value)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal and of equal types all the way down: 1, 1.0 and True are not alike."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list | tuple):
+        items, others = cast("list[Any]", one), cast("list[Any]", other)
+        return len(items) == len(others) and all(map(alike, items, others))
+    if isinstance(one, dict):
+        held, told = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
+        return held.keys() == told.keys() and all(alike(value, told[key]) for key, value in held.items())
+    if hasattr(one, "__pydantic_fields__"):
+        return alike(one.__dict__, other.__dict__)
+    return bool(one == other)

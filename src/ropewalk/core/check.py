@@ -73,7 +73,8 @@ def _naming(drawing: Drawing) -> Iterator[Problem]:
             yield Problem(message=f"{name!r} is the name of START or END.", hint="Give the node another name.")
         elif not name or _RESERVED & set(name):
             yield Problem(
-                message=f"{name!r} cannot be a node's name: / # [ ] have a meaning in step ids.", hint="Leave them out."
+                message=f"{name!r} cannot be a node's name: / # [ ] have a meaning in step ids.",
+                hint="Leave them out.",
             )
 
 

@@ -1,8 +1,10 @@
 """Turns a drawing into a plan, or says everything that is wrong with it."""
 
+import itertools
 from typing import Any, Literal, NamedTuple
 
 from ropewalk.core.check import as_meant, drawing_problems, lonely_node, plan_problems
+from ropewalk.core.context import is_async
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
 from ropewalk.core.signatures import call_of, one_argument, routes_in
@@ -141,13 +143,18 @@ class _Builder:
             for number, edge in fans:
                 if edge.node != name:
                     continue
-                count = sum(slot.node == name for slot in self._slots)
                 self._copies[number] = len(self._slots)
                 fan: Fan = "map" if edge.over is not None else "parallel" if edge.parallel else "sequence"
-                place = name if not count else f"{name}~{count + 1}"
+                place = self._free_name(name)
                 self._slots.append(_Slot(place, name, fan=fan, repeat=edge.repeat, labels=edge.labels))
         self._raw[END] = len(self._slots)
         self._slots.append(_Slot(END, END))
+
+    def _free_name(self, name: str) -> str:
+        """Return a name for a copy of a node that no place has and no other node is called."""
+        taken = {slot.name for slot in self._slots} | (self._drawing.nodes.keys() - {name})
+        copies = (f"{name}~{number}" for number in itertools.count(2))
+        return next(candidate for candidate in itertools.chain((name,), copies) if candidate not in taken)
 
     def _add_router(self, number: int, edge: RouterDrawn) -> None:
         routes = {name: self._raw[name] for name in (edge.routes or (*self._drawing.nodes, END)) if name in self._raw}
@@ -162,7 +169,14 @@ class _Builder:
         label = "router" if label == "<lambda>" else label
         choose = one_argument(edge.router)
         self._slot(edge.start).routers.append(
-            Router(edge=number, choose=choose, label=label, routes=routes, open=opened)
+            Router(
+                edge=number,
+                choose=choose,
+                label=label,
+                routes=routes,
+                open=opened,
+                is_async=is_async(edge.router),
+            )
         )
 
     def _add_fan(self, number: int, edge: FanDrawn) -> None:
@@ -172,7 +186,9 @@ class _Builder:
         if edge.over is None:
             start.arrows.append(Arrow(edge=number, target=copy))
         else:
-            start.spreads.append(Spread(edge=number, target=copy, over=one_argument(edge.over)))
+            start.spreads.append(
+                Spread(edge=number, target=copy, over=one_argument(edge.over), is_async=is_async(edge.over))
+            )
 
     def _slot(self, name: str) -> _Slot:
         return self._slots[self._raw[name]]

@@ -14,11 +14,10 @@ from ropewalk.core.facts import Fact, RunStarted, StateEdited, decode, read_entr
 from ropewalk.core.feed import Feed
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
-from ropewalk.core.schedule import Schedule
+from ropewalk.core.schedule import Misfit, Schedule
 from ropewalk.core.snapshot import load_snapshot
 from ropewalk.core.state import Shape, Values
 from ropewalk.errors import EntryNotFound, GraphChanged, RopewalkError, RunExists, RunNotFound, StoreCorrupt
-from ropewalk.events import Entry
 from ropewalk.ids import checked_run_id, new_run_id
 
 T = TypeVar("T")
@@ -184,12 +183,14 @@ class Desk:
             raise GraphChanged(run_id, f"a value in entry {number} of another type:", str(error), ()) from error
         try:
             schedule.apply(number, entry.at, fact)
-        except (KeyError, StopIteration) as error:
-            raise self._changed(run_id, entry, error) from error
-
-    def _changed(self, run_id: str, entry: Entry, error: Exception) -> GraphChanged:
-        step = entry.data.get("step") or (error.args[0] if error.args else "?")
-        return GraphChanged(run_id, "the node", entry.node or str(step), node_paths(self.plan))
+        except Misfit as misfit:
+            nodes = node_paths(self.plan)
+            if misfit.what == "the step" and entry.node is not None and entry.node not in nodes:
+                raise GraphChanged(run_id, "the node", entry.node, nodes) from misfit
+            if misfit.what == "the step" and entry.node is not None:
+                what = f"step {misfit.name} of the node"
+                raise GraphChanged(run_id, what, entry.node, [step.path for step in schedule.steps.values()]) from misfit
+            raise GraphChanged(run_id, misfit.what, misfit.name, misfit.known) from misfit
 
     def _schedule(self, run_id: str) -> Schedule:
         return Schedule(self.plan, self.shape, run_id, max_iterations=self._max_iterations)
@@ -250,7 +251,7 @@ def _loaded(schedule: Schedule, body: bytes) -> bool:
     """Try to go on from a snapshot; what it cannot give, the log will."""
     try:
         return load_snapshot(schedule, body)
-    except (KeyError, ValueError, TypeError, IndexError):
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         return False
 
 

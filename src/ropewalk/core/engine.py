@@ -4,6 +4,10 @@ One turn: what is ready starts; when something has finished, its facts go into t
 make
 ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became ready
 starts.
+
+It is one file because it is one object's life: committing and driving share the same few fields, and every promise
+about
+death, cancelling and order is kept between them.
 """
 
 import asyncio
@@ -18,8 +22,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ropewalk.codec import ANY, RawJson, stored_form
+from ropewalk.codec import ANY, RawJson, legible, stored_form
 from ropewalk.contracts import RunStore
+from ropewalk.core.choosing import ask, routes_by
 from ropewalk.core.facts import (
     Answered,
     Choice,
@@ -38,12 +43,11 @@ from ropewalk.core.facts import (
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.places import Firing, Step
 from ropewalk.core.plan import Router
-from ropewalk.core.routes import items_of, routes_of
 from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.core.state import Shape
 from ropewalk.core.step import GONE, Asked, Failed, Gone, Outcome, attempt, stop_tasks, trace_of
-from ropewalk.errors import RopewalkError, RunFinished, RunInterrupted
+from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted
 
 log = logging.getLogger("ropewalk")
 
@@ -103,6 +107,10 @@ class Engine:
         self._stopping: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._turn_started = 0.0
+        self._router: asyncio.Future[Any] | None = None
+        """The async router that a commit waits for."""
+        self.is_ahead = False
+        """True while the fold holds what the store may not have: an append is under way or has failed."""
         self._grown = 0
         """Bytes appended since the last snapshot."""
         self._snapshot_at = _SNAPSHOT_BYTES
@@ -156,6 +164,7 @@ class Engine:
                 raise self.lost
             if callable(facts):
                 folding = self._folding(facts(), batch)
+            self.is_ahead = self._store is not None
             try:
                 await self._fold_through(folding, waits)
                 if self._store is not None and batch:
@@ -165,6 +174,7 @@ class Engine:
             except BaseException as error:
                 self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
                 raise
+            self.is_ahead = False
             self._say(batch)
 
     async def _append(self, store: RunStore, batch: list[Logged]) -> None:
@@ -203,6 +213,7 @@ class Engine:
     async def admit(self, admit: Callable[[list[bytes], str], Any], facts: Sequence[Fact]) -> None:
         """Commit the first facts by ``admit``, which hands the bodies to the store's `create`."""
         batch: list[Logged] = []
+        self.is_ahead = self._store is not None
         try:
             await self._fold_through(self._folding(facts, batch), None)
             if self._store is not None:
@@ -211,12 +222,15 @@ class Engine:
         except BaseException as error:
             self.lose(error)
             raise
+        self.is_ahead = False
         self._say(batch)
 
     async def stop(self, fact: RunStopped) -> None:
         """End the run with ``fact``: first in the log, then in the code that is in flight."""
         if self.schedule.status in ("DONE", "CANCELLED"):
             raise RunFinished(self.run_id, self.schedule.status, "ending it")
+        if self._router is not None:
+            self._router.cancel()  # a commit waits for it, and this one for that
         await self.commit_whole([fact])
         await self.abandon()
 
@@ -260,7 +274,7 @@ class Engine:
             self.feed.live(step.id, step.path, kind, data)
 
     async def in_thread(self, node: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a plain function where it cannot block the loop; a cancelled one that goes on all the same is reported."""
+        """Call a plain function where it cannot block the loop; one that goes on though cancelled is reported."""
         call = functools.partial(contextvars.copy_context().run, fn, *args, **kwargs)
         future = self.settings.threads.submit(call)
         try:
@@ -278,12 +292,19 @@ class Engine:
             if waits is None:
                 waits = next(folding)
             while True:
+                self._router = asyncio.ensure_future(waits)
                 try:
-                    chosen = await waits
+                    chosen = await self._router
+                except asyncio.CancelledError:
+                    if not self._router.cancelled():
+                        raise
+                    waits = folding.throw(RouterCancelled())
                 except Exception as error:  # noqa: BLE001  the router's, handed to where its result was wanted
                     waits = folding.throw(error)
                 else:
                     waits = folding.send(chosen)
+                finally:
+                    self._router = None
         except StopIteration:
             return
 
@@ -350,17 +371,14 @@ class Engine:
             assert version is not None
             try:
                 for index, way in enumerate(ways):
-                    choose = way.exit.choose if isinstance(way.exit, Router) else way.exit.over
-                    if choose is None:
+                    if isinstance(way.exit, Router) and way.exit.choose is None:
                         continue
-                    value = choose(self.shape.view(version.values) if self.shape.fields else None)
+                    value, view = ask(way, self.shape, version.values)
                     if not isinstance(value, str) and hasattr(value, "__await__"):
                         value = yield value
-                    if isinstance(way.exit, Router):
-                        routes = routes_of(value, way.exit, plan, path)
-                    else:
-                        routes = items_of(value, way.exit, plan, path)
-                    choice = Choice(departure, index, routes)
+                    choice = Choice(
+                        departure, index, routes_by(way, value, view, shape=self.shape, plan=plan, path=path)
+                    )
                     choices.append(choice)
                     schedule.decide(choice)
             except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
@@ -583,7 +601,7 @@ def answer_of(schedule: Schedule, pause: str, value: Any, by: str | None) -> Ans
     """Return the answer as a fact. Raises `NotStorable` for a value that is not plain data."""
     fact = schedule.open_pauses[pause].fact
     raw, _ = stored_form(ANY, value, f"The answer to {fact.node!r}")
-    return Answered(pause, fact.node, raw, by)
+    return Answered(pause, fact.node, raw, by and legible(by))
 
 
 def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
@@ -598,5 +616,5 @@ def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
 
 def _failed(step: str, node: str, attempt_: int, error: Exception, retry_at: float | None) -> StepFailed:
     code = error.code if isinstance(error, RopewalkError) else "node_failed"
-    message = str(error) or type(error).__name__
-    return StepFailed(step, node, attempt_, code, message, type(error).__name__, trace_of(error), retry_at)
+    message = legible(str(error)) or type(error).__name__
+    return StepFailed(step, node, attempt_, code, message, type(error).__name__, legible(trace_of(error)), retry_at)

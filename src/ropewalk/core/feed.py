@@ -57,6 +57,9 @@ class Feed:
         self._voices: dict[str, _Voice] = {}
         self._begun: dict[str, tuple[int, int, str, int]] = {}
         """Steps in flight: id -> (entry, n) of their step_started, node, attempt."""
+        self._ended: deque[_Voice] = deque(maxlen=64)
+        """What steps said before their entry came, for readers who are just reaching it."""
+        self.readers = 0
         self._entry = last
         self._n = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -70,8 +73,9 @@ class Feed:
             fact = logged.fact
             if isinstance(fact, StepFinished | StepFailed):
                 self._begun.pop(fact.step, None)
-                if self._voices:
-                    self._voices.pop(fact.step, None)
+                voice = self._voices.pop(fact.step, None) if self._voices else None
+                if voice is not None and self.readers:
+                    self._ended.append(voice)
         if self._waiting:
             self.wake()
 
@@ -128,17 +132,27 @@ class Feed:
             if (number, n) > cursor:
                 data = {"step": step_id, "attempt": attempt}
                 found.append((number, n, Event(id=f"{number}.{n}", type="step_started", node=node, data=data)))
-        for voice in self._voices.values():
+        for voice in (*self._ended, *self._voices.values()):
             found += _said(voice, cursor)
         found.sort(key=lambda item: item[:2])
         return [event for _, _, event in found]
+
+    def join(self) -> None:
+        """Count a reader who follows live; `leave` it."""
+        self.readers += 1
+
+    def leave(self) -> None:
+        self.readers -= 1
+        if not self.readers:
+            self._ended.clear()
 
     async def changed(self, seconds: float | None = None) -> None:
         """Return when there is something new, or when ``seconds`` have passed."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
-            await asyncio.wait_for(waiter, seconds)
+            async with asyncio.timeout(seconds):  # not wait_for, which may swallow a cancellation on Python 3.11
+                await waiter
         except TimeoutError:
             pass
         finally:

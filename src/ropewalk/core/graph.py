@@ -1,4 +1,7 @@
-"""Where a user draws a graph and runs it."""
+"""Where a user draws a graph and runs it.
+
+It is one file because it is one class, the public one: its methods are short, most of what they say is their docstring.
+"""
 
 import asyncio
 import weakref

@@ -42,6 +42,8 @@ class Call(NamedTuple):
     is_async: bool
     params: tuple[tuple[str, str], ...]
     """(parameter, what fills it): what is one of state, ctx, item, index."""
+    is_simple: bool = False
+    """True: an async function of nothing, or of the state alone by position."""
     item: TypeAdapter[Any] = ANY
     """The type of the parameter ``item``, by which it comes back from the log."""
 
@@ -64,6 +66,7 @@ class Router(NamedTuple):
     """Node name -> place it leads to; END included where it may end the branch."""
     open: bool
     """True: the routes could not be found when compiling, so any node of this graph is one."""
+    is_async: bool = False
 
 
 class Spread(NamedTuple):
@@ -72,6 +75,7 @@ class Spread(NamedTuple):
     edge: int
     target: int
     over: Callable[..., Any]
+    is_async: bool = False
 
 
 class Way(NamedTuple):
@@ -110,6 +114,11 @@ class Place:
     arrows: tuple[Arrow, ...] = ()
     routers: tuple[Router, ...] = ()
     spreads: tuple[Spread, ...] = ()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Tell whether an async function chooses what follows."""
+        return any(exit_.is_async for exit_ in (*self.routers, *self.spreads))
 
     @property
     def own_router(self) -> Router | None:
@@ -151,6 +160,15 @@ class Plan:
             )
             for place in self.places
         )
+
+    @cached_property
+    def bits(self) -> tuple[int, ...]:
+        return tuple(1 << index for index in range(len(self.places)))
+
+    @cached_property
+    def straight(self) -> tuple[bool, ...]:
+        """For each place whether who finishes there simply leaves: no breakpoint behind it, nothing to choose."""
+        return tuple(place.interrupt != "after" and not place.routers and not place.spreads for place in self.places)
 
     @cached_property
     def sole(self) -> tuple[int, ...]:

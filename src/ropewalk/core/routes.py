@@ -36,7 +36,7 @@ def items_of(value: Any, spread: Spread, plan: Plan, source: str) -> tuple[Route
 def _route(chosen: Any, router: Router, plan: Plan, source: str) -> Route:
     name = chosen.name if isinstance(chosen, Send) else chosen
     if not isinstance(name, str) or name not in router.routes:
-        raise UnknownRoute(source, name, (END if known == END else known for known in router.routes))
+        raise UnknownRoute(source, name, ("END" if known == END else known for known in router.routes))
     if isinstance(chosen, Send):
         return _item(name, chosen.item, plan.places[router.routes[name]])
     return Route(name)

@@ -1,4 +1,7 @@
-"""A run as its user holds it: look, wait, follow, answer, resume, cancel, fork."""
+"""A run as its user holds it: look, wait, follow, answer, resume, cancel, fork.
+
+It is one file because it is one class, the public one: its methods are short, most of what they say is their docstring.
+"""
 
 import asyncio
 import datetime
@@ -7,9 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ropewalk.codec import ANY
+from ropewalk.codec import ANY, legible
 from ropewalk.core.engine import Engine, answer_of, reset_of
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
+from ropewalk.core.feed import Feed
 from ropewalk.errors import (
     AlreadyAnswered,
     PauseNotFound,
@@ -99,10 +103,10 @@ class Run(Generic[S]):
     @property
     def error(self) -> Exception | None:
         """What ended the run, when it failed or was cancelled."""
+        if self._engine is not None and isinstance(self._engine.lost, Exception):
+            return self._engine.lost
         engine = self._read_now()
         stopped = engine.schedule.stopped
-        if isinstance(engine.lost, Exception):
-            return engine.lost
         if stopped is None or engine.schedule.status not in ("FAILED", "CANCELLED"):
             return None
         if stopped.kind == "run_cancelled":
@@ -176,28 +180,37 @@ class Run(Generic[S]):
         cursor = parse_event_id(after)
         await self.admitted()
         engine = await self.read()
-        while True:
-            if self._engine is not None and self._engine is not engine:
-                engine = self._engine
-            if not engine.feed.holds(cursor[0]):
-                behind = False
-                for event in await self._stored_events(cursor[0]):
-                    behind, cursor = True, (int(event.id), 0)
+        feed = engine.feed
+        feed.join()
+        try:
+            while True:
+                engine = self._engine or engine
+                if engine.feed is not feed:
+                    feed.leave()
+                    feed = engine.feed
+                    feed.join()
+                news = await self._behind(feed, cursor)
+                for event in news:
+                    cursor = parse_event_id(event.id)
                     yield event
-                if behind:
+                if news:
                     continue
-            news = engine.feed.collect(cursor)
-            for event in news:
-                cursor = parse_event_id(event.id)
-                yield event
-            if news:
-                continue
-            if not engine.driving:
-                if engine.lost is not None:
-                    raise engine.lost
-                if engine.schedule.status not in ("RUNNING", "IDLE"):
-                    return
-            await self._news(engine)
+                if not engine.driving:
+                    if engine.lost is not None:
+                        raise engine.lost
+                    if engine.schedule.status not in ("RUNNING", "IDLE"):
+                        return
+                await self._news(engine)
+        finally:
+            feed.leave()
+
+    async def _behind(self, feed: Feed, cursor: tuple[int, int]) -> list[Event]:
+        """Return what comes behind ``cursor``: from the store as long as the reader is further back than the feed."""
+        if not feed.holds(cursor[0]):
+            stored = await self._stored_events(cursor[0])
+            if stored:
+                return stored
+        return feed.collect(cursor)
 
     async def _news(self, engine: Engine) -> None:
         if self._owned:
@@ -270,7 +283,7 @@ class Run(Generic[S]):
         """End the run: durable first, then every step in flight is cancelled and cleans up. Raises `RunFinished`."""
         await self._settled()
         engine = await self._own(explicit=False, reset=False)
-        await engine.stop(RunStopped("run_cancelled", code="run_cancelled", message=reason))
+        await engine.stop(RunStopped("run_cancelled", code="run_cancelled", message=reason and legible(reason)))
 
     async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
         """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
@@ -288,7 +301,7 @@ class Run(Generic[S]):
             raise RunFinished(self.run_id, engine.schedule.status, "editing its state")
         shape = engine.schedule.shape
         writes = shape.replaced(updates, "The edit") if replace else shape.returned(updates, "The edit")
-        self._queued.append(StateEdited(writes, by))
+        self._queued.append(StateEdited(writes, by and legible(by)))
 
     async def commit_queued(self) -> None:
         """Commit what `queue_edit` has queued."""
@@ -301,7 +314,7 @@ class Run(Generic[S]):
             await self._engine.stop_driving()
 
     def set_limits(self, timeout: float | None, max_iterations: int | None) -> None:
-        """Replace, from the next `resume` on, the seconds under way and how often a node may run; None keeps a limit."""
+        """Replace, from the next `resume` on, the seconds under way and how often a node may run; None keeps one."""
         self._limits = (timeout, max_iterations)
 
     def mirror_into(self, state: Any) -> None:
@@ -327,6 +340,8 @@ class Run(Generic[S]):
     def _read_now(self) -> Engine:
         if self._engine is None:
             self._engine = self._desk.load_now(self.run_id)
+        elif self._engine.is_ahead and self._desk.store is not None:
+            return self._desk.load_now(self.run_id)  # what is not in the log yet has not happened
         return self._engine
 
     async def read(self) -> Engine:

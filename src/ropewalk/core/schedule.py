@@ -1,5 +1,8 @@
 """What is ready: a pure function of the plan and the log (the rule is in docs/how-a-run-moves.md).
 
+It is one file because it is one rule: each method below is a sentence of that page, and none makes sense without the
+rest.
+
 The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint
 was hit come
 out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be
@@ -11,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ropewalk.codec import RawJson
+from ropewalk.codec import RawJson, legible
 from ropewalk.core.facts import (
     Answered,
     Choice,
@@ -28,12 +31,22 @@ from ropewalk.core.facts import (
 )
 from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step, put
 from ropewalk.core.plan import START, Plan, Router, Way
-from ropewalk.core.state import EMPTY, Shape, Values
+from ropewalk.core.state import Shape, Values
 from ropewalk.core.versions import Version, Versions
 from ropewalk.errors import TooManyIterations
 
 DEATHS_ALLOWED = 5
 """How often a step may take its worker down before the run is set aside."""
+
+
+class Misfit(KeyError):
+    """The log tells of something that the plan does not have there."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(name)
+        self.what = what
+        self.name = name
+        self.known = list(known)
 
 
 class Schedule:
@@ -75,7 +88,7 @@ class Schedule:
     # -- facts in -----------------------------------------------------------------------------------------------------
 
     def apply(self, number: int, at: float, fact: Fact) -> None:
-        """Take in the entry ``number``. Raises KeyError naming a step or node that this plan does not have there."""
+        """Take in the entry ``number``. Raises `Misfit` when it tells of what this plan does not have there."""
         if self.status == "RUNNING" and not isinstance(fact, Reset):
             self.active_seconds += max(0.0, at - self.last_at)
         self.last_at = at
@@ -85,7 +98,9 @@ class Schedule:
     def decide(self, choice: Choice) -> None:
         """Take in what a router or map edge of a departing place chose; once all of it is known the place departs."""
         departure, way, routes = choice
-        departing = self.undecided[departure]
+        departing = self.undecided.get(departure)
+        if departing is None:
+            raise Misfit("a router after", departure.rpartition("#")[0] or departure, self.undecided)
         chosen = self.chosen[departure]
         chosen[way] = routes
         if isinstance(departing, Firing):
@@ -112,7 +127,10 @@ class Schedule:
         else:
             versions = list(dict.fromkeys(_live_versions(self.root))) or [self.first]
         versions += self.versions.unseen_edits(versions)
-        return self.versions.values_of(versions) if versions else EMPTY
+        try:
+            return self.versions.values_of(versions)
+        except Exception:  # noqa: BLE001  a user's reducer that cannot merge: `failure` tells it; show what there is
+            return versions[0].values
 
     def pending(self) -> list[Step]:
         """Return every step that may run now, oldest first."""
@@ -135,21 +153,28 @@ class Schedule:
         self._decide_all(fact.choices)
 
     def _finished(self, fact: StepFinished) -> None:
-        step = self.steps.pop(fact.step)
+        step = self.steps.pop(fact.step, None)
+        if step is None:
+            raise Misfit("the step", fact.step, self.steps)
         firing = step.firing
         if fact.routes is not None:
             firing.routes = put(firing.routes, step.index or 0, fact.routes)
         version = firing.version
         if fact.writes or firing.items is not None:
             version = self.versions.after(version, fact.writes, only=not firing.is_shared)
-        self._instance_finished(firing, step.index or 0, version)
+        if firing.items is None and firing.scope.plan.straight[firing.place.index]:
+            self._depart(firing, version, _NONE_CHOSEN)
+        else:
+            self._instance_finished(firing, step.index or 0, version)
         if self._work:
             self._run()
         if fact.choices:
             self._decide_all(fact.choices)
 
     def _recorded(self, fact: StepRecorded) -> None:
-        step = self.steps[fact.step]
+        step = self.steps.get(fact.step)
+        if step is None:
+            raise Misfit("the step", fact.step, self.steps)
         step.records = put(step.records, (fact.name, fact.nth), fact.value)
         step.deaths = 0
 
@@ -167,12 +192,16 @@ class Schedule:
 
     def _paused(self, fact: Paused) -> None:
         if fact.kind == "breakpoint":
-            firing = next(firing for firing in self.unannounced if firing.id == fact.step)
+            firing = next((firing for firing in self.unannounced if firing.id == fact.step), None)
+            if firing is None:
+                raise Misfit("the breakpoint at", fact.node, [firing.path for firing in self.unannounced])
             self.unannounced.remove(firing)
             firing.pause = fact.pause
             pause = PauseState(fact, firing, None)
         else:
-            step = self.steps[fact.step]
+            step = self.steps.get(fact.step)
+            if step is None:
+                raise Misfit("the step", fact.step, self.steps)
             step.status = "waiting"
             step.asked = put(step.asked, (fact.name, fact.nth), fact.pause)
             pause = PauseState(fact, None, step)
@@ -180,7 +209,9 @@ class Schedule:
 
     def _answered(self, fact: Answered) -> None:
         self._go_on()
-        pause = self.open_pauses.pop(fact.pause)
+        pause = self.open_pauses.pop(fact.pause, None)
+        if pause is None:
+            raise Misfit("the pause", fact.pause, self.open_pauses)
         pause.answered_at = self.last_at
         pause.answered_by = fact.by
         if pause.step is not None:
@@ -318,6 +349,10 @@ class Schedule:
         for firing in list(scope.active.values()):
             for inner in list(firing.scopes.values()):
                 self._resettle(inner)
+            if firing.items and not firing.remaining and firing.out is None and not firing.held:
+                self._merge_group(firing)
+        if not scope.active and not scope.waiting and scope.ended:
+            self._scope_finished(scope)
         self._run()
 
     def _fire(self, scope: Scope, index: int) -> None:
@@ -328,7 +363,10 @@ class Schedule:
             version, items = arrivals[0].version, arrivals[0].items
         else:
             arrivals.sort(key=_order)
-            version = self.versions.merged([arrival.version for arrival in arrivals])
+            merged = self._merged([arrival.version for arrival in arrivals], scope.path + scope.plan.places[index].node)
+            if merged is None:
+                return
+            version = merged
             if any(arrival.items is not None for arrival in arrivals):
                 items = tuple(
                     item for arrival in arrivals for item in (_ONE if arrival.items is None else arrival.items)
@@ -355,7 +393,7 @@ class Schedule:
             self.versions.cut(version)
         firing = Firing(place, scope, number, version)
         scope.active[index] = firing
-        scope.active_bits |= 1 << index
+        scope.active_bits |= scope.plan.bits[index]
         firing.items = items if place.fan is None or place.fan == "map" else place.repeats
         if place.interrupt == "before":
             self._hold(firing, "before")
@@ -407,8 +445,23 @@ class Schedule:
                 return
             self._close(firing, version)
         elif not firing.remaining:
+            self._merge_group(firing)
+
+    def _merge_group(self, firing: Firing) -> None:
+        version = self._merged([result for result in firing.results if result is not None], firing.path)
+        if version is not None:
             firing.version.refs -= 1
-            self._close(firing, self.versions.merged([result for result in firing.results if result is not None]))
+            self._close(firing, version)
+
+    def _merged(self, versions: list[Version], path: str) -> Version | None:
+        """Merge what comes together at ``path``; None, and the run fails, when a user's reducer cannot."""
+        try:
+            return self.versions.merged(versions)
+        except Exception as error:  # noqa: BLE001  a reducer is user code; it is asked again when the run is resumed
+            if self.failure is None:
+                message = f"the branches cannot be merged: {type(error).__name__}: {legible(str(error))}"
+                self.failure = RunStopped("run_failed", "merge_failed", path, 0, message)
+            return None
 
     def _close(self, firing: Firing, version: Version) -> None:
         firing.out = version
@@ -438,7 +491,7 @@ class Schedule:
     def _depart(self, firing: Firing, version: Version, chosen: dict[int, tuple[Route, ...]]) -> None:
         scope, index = firing.scope, firing.place.index
         del scope.active[index]
-        scope.active_bits ^= 1 << index
+        scope.active_bits ^= scope.plan.bits[index]
         if not scope.active and not scope.waiting and not scope.ended:  # the only token: it may go straight on
             target = scope.plan.sole[index] if not chosen else _sole_target(scope.plan, index, chosen)
             if 0 < target < len(scope.plan.places) - 1 and self._begin(scope, target, version, None):
@@ -455,7 +508,10 @@ class Schedule:
 
     def _scope_finished(self, scope: Scope) -> None:
         scope.ended.sort(key=_order)
-        version = self.versions.merged([arrival.version for arrival in scope.ended])
+        path = scope.path.rstrip("/") or "END"
+        version = self._merged([arrival.version for arrival in scope.ended], path)
+        if version is None:
+            return
         scope.ended = []
         if scope.parent is None:
             self.final = version
@@ -551,7 +607,10 @@ def _grouped(way: Way, routes: tuple[Route, ...]) -> Iterable[tuple[int, tuple[R
         return [(way.target, tuple(route.item for route in routes))]
     sent: dict[int, list[RawJson | None]] = {}
     for name, item in routes:
-        sent.setdefault(way.routes[name], []).append(item)
+        target = way.routes.get(name)
+        if target is None:
+            raise Misfit("the route", name, way.routes)
+        sent.setdefault(target, []).append(item)
     return [(target, tuple(items) if any(items) else None) for target, items in sent.items()]
 
 

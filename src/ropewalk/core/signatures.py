@@ -54,7 +54,15 @@ def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | No
                 hint="Return a dict of writes; to stream, take ctx and call ctx.emit(Token(...)).",
             )
         )
-    return Call(fn=fn, is_async=is_async(fn), params=tuple(params), item=item)
+    simple = is_async(fn) and [source for _, source in params] in ([], ["state"]) and _is_positional(fn, params)
+    return Call(fn=fn, is_async=is_async(fn), params=tuple(params), is_simple=simple, item=item)
+
+
+def _is_positional(fn: Callable[..., Any], params: list[tuple[str, str]]) -> bool:
+    first = next(iter(_parameters(fn)), None)
+    return not params or (
+        first is not None and first.name == params[0][0] and first.kind is first.POSITIONAL_OR_KEYWORD
+    )
 
 
 def one_argument(fn: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -2,10 +2,12 @@
 
 import datetime
 import enum
+import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -18,6 +20,7 @@ from ropewalk.core.buffers import (
     LastValueBuffer,
     Op,
     ReducedBuffer,
+    alike,
     thaw,
 )
 from ropewalk.core.view import View, view_class
@@ -74,20 +77,20 @@ class Field:
         self.exact: type | None = annotation if annotation in _EXACT and not constraints else None
         self.plain = not isinstance(self.buffer, HistoryBuffer) and _is_plain(annotation)
         self.json_ready = self.plain and self.exact is not None
-        self.whole: TypeAdapter[Any] = TypeAdapter(_constrained(annotation, constraints))
+        self.whole = _adapter(_constrained(annotation, constraints))
         self.one = self.whole
         self.fold: Callable[[Any, Op, Any], Any] = self.buffer.fold
         self.returned: Op = "set" if isinstance(self.buffer, LastValueBuffer) else "add"
         if isinstance(self.buffer, HistoryBuffer):
             item: Any = next(iter(get_args(annotation)), Any)
             self.exact = item if item in _EXACT else None
-            self.one = TypeAdapter(item)
+            self.one = _adapter(item)
             self.type_name = f"one item of type {_type_name(item)} (a History takes items one by one)"
 
     def write(self, op: Op, value: Any, where: str) -> Write:
         """Check ``value`` and return the write. Raises `WrongType`, `NotStorable`, `TooLarge`."""
         if op != "extend":
-            if type(value) is self.exact and (op == "add" or self.json_ready) and not _is_long(value):
+            if type(value) is self.exact and (op == "add" or self.json_ready) and not _is_odd(value):
                 return Write(self.name, op, value, None)
             checked = self._checked(self.one if op == "add" else self.whole, value, where)
             return self._stored(op, checked, where)
@@ -162,7 +165,7 @@ class Shape:
         """Return the writes that a node made by changing its view in place, in the order of declaration."""
         held, values = view.__dict__, view.rw_values
         plain, rich = values
-        if len(held) == len(plain) and held == plain:
+        if len(held) == len(plain) and all(map(operator.is_, held.values(), plain.values())):
             return []
         writes: list[Write] = []
         for name, field in self.fields.items():
@@ -171,11 +174,11 @@ class Shape:
             new = held[name]
             if name in plain:
                 old = plain[name]
-                if new is old or (type(new) is type(old) and new == old):
+                if new is old or alike(new, old):
                     continue
             else:
                 old = rich[name]
-                if new == (old.to_list() if isinstance(old, Items) else old):
+                if alike(new, old.to_list() if isinstance(old, Items) else old):
                     continue
             writes.append(_difference(field, old, new, where))
         return writes
@@ -314,12 +317,24 @@ def _joined(buffer: Buffer, one: Write, other: Write) -> Write | None:
     return None
 
 
-def _is_long(value: Any) -> bool:
-    return type(value) is str and len(value) * 4 > MAX_VALUE_BYTES
+def _is_odd(value: Any) -> bool:
+    """Tell whether a scalar might not be its own JSON: it is huge, not UTF-8, or not a number to JSON."""
+    if isinstance(value, str):
+        return len(value) * 4 > MAX_VALUE_BYTES or not value.isascii()
+    if isinstance(value, int):
+        return value.bit_length() > 1_000
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _empty_history() -> list[Any]:
     return []
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(ser_json_inf_nan="strings"))
+    except PydanticUserError:  # a model has a configuration of its own
+        return TypeAdapter(annotation)
 
 
 def _is_history(info: FieldInfo) -> bool:

@@ -6,6 +6,7 @@ import traceback
 from typing import Any, NamedTuple, Protocol, cast
 
 from ropewalk.codec import RawJson
+from ropewalk.core.choosing import with_choices
 from ropewalk.core.context import Asking, Context, Recorder
 from ropewalk.core.facts import Route, StepFinished
 from ropewalk.core.places import Step
@@ -49,9 +50,16 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
     """
     ctx: Context | None = None
     try:
-        arguments, view, ctx = _arguments(step, runner)
-        result = await _called(step, arguments, runner)
-        return _finished(step, result, view, runner.shape)
+        call = step.place.call
+        if call is not None and call.is_simple and step.place.timeout is None:  # most nodes: no need for names
+            view = runner.shape.view(step.firing.version.values) if call.params else None
+            result = await (call.fn(view) if call.params else call.fn())
+        else:
+            arguments, view, ctx = _arguments(step, runner)
+            result = await _called(step, arguments, runner)
+        fact = _finished(step, result, view, runner.shape)
+        exits = step.place.routers or step.place.spreads
+        return await with_choices(step, fact, runner.shape) if exits and _routes_in_flight(step) else fact
     except Asking:
         return Asked(ctx.questions if ctx else [])
     except Exception as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
@@ -68,6 +76,10 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
     finally:
         if ctx is not None:
             ctx.closed = True
+
+
+def _routes_in_flight(step: Step) -> bool:
+    return step.place.is_awaited and step.firing.items is None and step.place.interrupt != "after"
 
 
 def _arguments(step: Step, runner: Runner) -> tuple[dict[str, Any], Any, Context | None]:

@@ -72,13 +72,12 @@ class Versions:
     def merged(self, versions: Sequence[Version]) -> Version:
         """Return one version whose history is that of all, in their order, and every edit."""
         distinct = list(dict.fromkeys(versions))
+        together = [*distinct, *self.unseen_edits(distinct)]
+        values = self.values_of(together)
         if len(distinct) != len(versions):
             for version, count in Counter(versions).items():
                 version.refs -= count - 1
-        distinct += self.unseen_edits(distinct)
-        if len(distinct) == 1:
-            return distinct[0]
-        return self._new(tuple(distinct), [], self.values_of(distinct), len(self.edits))
+        return together[0] if len(together) == 1 else self._new(tuple(together), [], values, len(self.edits))
 
     def unseen_edits(self, versions: Sequence[Version]) -> list[Version]:
         return self.edits[max(version.edits for version in versions) :]
