@@ -162,7 +162,12 @@ class _Builder:
         if isinstance(edge.router, str):
             self._slot(edge.start).arrows.append(Arrow(edge=number, target=self._raw[edge.router]))
             router = self._slot(edge.router)
-            if not any(known.choose is None for known in router.routers):
+            known = next((known for known in router.routers if known.choose is None), None)
+            if known is not None:  # the same node routes for several edges: it may choose what any of them allows
+                router.routers.remove(known)
+                merged = {**known.routes, **routes}
+                router.routers.append(known._replace(routes=merged, open=known.open or opened))
+            else:
                 router.routers.append(Router(edge=number, choose=None, label=edge.router, routes=routes, open=opened))
             return
         label = getattr(edge.router, "__name__", type(edge.router).__name__)

@@ -42,7 +42,7 @@ class Desk:
         self.shape = shape
         self.store = store
         self.settings = settings
-        self._max_iterations = max_iterations
+        self.max_iterations = max_iterations
         self._mirrored = mirrored
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
@@ -59,7 +59,7 @@ class Desk:
         engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
         run: Run[Any] = Run(run_id, self, engine)
         self._runs[run_id] = run
-        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, writes)]
+        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)]
         run.begin(asyncio.create_task(self._admit(run, engine, facts)))
         return run
 
@@ -189,11 +189,13 @@ class Desk:
                 raise GraphChanged(run_id, "the node", entry.node, nodes) from misfit
             if misfit.what == "the step" and entry.node is not None:
                 what = f"step {misfit.name} of the node"
-                raise GraphChanged(run_id, what, entry.node, [step.path for step in schedule.steps.values()]) from misfit
+                raise GraphChanged(
+                    run_id, what, entry.node, [step.path for step in schedule.steps.values()]
+                ) from misfit
             raise GraphChanged(run_id, misfit.what, misfit.name, misfit.known) from misfit
 
     def _schedule(self, run_id: str) -> Schedule:
-        return Schedule(self.plan, self.shape, run_id, max_iterations=self._max_iterations)
+        return Schedule(self.plan, self.shape, run_id, max_iterations=self.max_iterations)
 
     def _store_of(self, run_id: str) -> RunStore:
         if self.store is None:
@@ -208,7 +210,9 @@ class Desk:
         schedule = self._schedule(new_id)
         feed = await self._fold_until(run, schedule, at)
         at = schedule.number
-        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at)]
+        facts: list[Fact] = [
+            RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at, limit=self.max_iterations)
+        ]
         if updates:
             facts.append(StateEdited(self.shape.returned(updates, "The fork's updates"), at_rest=True))
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)

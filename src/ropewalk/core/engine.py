@@ -33,6 +33,7 @@ from ropewalk.core.facts import (
     Reset,
     RunStarted,
     RunStopped,
+    StateEdited,
     StepFailed,
     StepFinished,
     StepRecorded,
@@ -46,7 +47,7 @@ from ropewalk.core.plan import Router
 from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.core.state import Shape
-from ropewalk.core.step import GONE, Asked, Failed, Gone, Outcome, attempt, stop_tasks, trace_of
+from ropewalk.core.step import GONE, GRACE_SECONDS, Asked, Failed, Gone, Outcome, attempt, stop_tasks, trace_of
 from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted
 
 log = logging.getLogger("ropewalk")
@@ -126,11 +127,9 @@ class Engine:
     def driving(self) -> bool:
         return self._driver is not None and not self._driver.done()
 
-    def set_limits(self, timeout: float | None, max_iterations: int | None) -> None:
+    def set_timeout(self, timeout: float | None) -> None:
         if timeout is not None:
             self.settings = replace(self.settings, timeout=timeout)
-        if max_iterations is not None:
-            self.schedule.max_iterations = max_iterations
 
     async def rests(self) -> None:
         """Return when the driver is not at work."""
@@ -152,7 +151,7 @@ class Engine:
         """
         batch: list[Logged] = []
         folding = self._folding(facts, batch)
-        if self._store is None and not self._lock.locked() and self.lost is None:
+        if self._store is None and not self._lock.locked() and self.lost is None and not self._is_over():
             waits = next(folding, None)
             if waits is None:  # no router to await: nothing came between, so there was nothing to lock
                 self._say(batch)
@@ -162,8 +161,12 @@ class Engine:
         async with self._lock:
             if self.lost is not None:
                 raise self.lost
-            if callable(facts):
-                folding = self._folding(facts(), batch)
+            if callable(facts) or self._is_over():
+                wanted = facts() if callable(facts) else facts
+                allowed = self._allowed(wanted)
+                if wanted and not allowed:
+                    return
+                folding = self._folding(allowed, batch)
             self.is_ahead = self._store is not None
             try:
                 await self._fold_through(folding, waits)
@@ -176,6 +179,31 @@ class Engine:
                 raise
             self.is_ahead = False
             self._say(batch)
+
+    def _is_over(self) -> bool:
+        return self.schedule.status not in ("RUNNING", "IDLE")
+
+    def _allowed(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Return the facts that may still follow, now that no other commit can come between.
+
+        What a step did that was in flight when the run ended counts for nothing. Raises `RunFinished`, `TooLate`.
+        """
+        status = self.schedule.status
+        if not self._is_over():
+            return list(facts)
+        for fact in facts:
+            if isinstance(fact, StepRecorded):
+                raise TooLate
+            if status in ("DONE", "CANCELLED") and isinstance(fact, RunStopped | StateEdited):
+                what = "ending it" if isinstance(fact, RunStopped) else "editing its state"
+                raise RunFinished(self.run_id, status, what)
+        return [fact for fact in facts if not isinstance(fact, StepFinished | StepFailed | Paused)]
+
+    async def settled(self) -> None:
+        """Return when nothing is on its way into the log; raise what kept it from getting there."""
+        async with self._lock:
+            if self.lost is not None:
+                raise self.lost
 
     async def _append(self, store: RunStore, batch: list[Logged]) -> None:
         bodies = [encode(logged.fact, logged.at) for logged in batch]
@@ -226,9 +254,7 @@ class Engine:
         self._say(batch)
 
     async def stop(self, fact: RunStopped) -> None:
-        """End the run with ``fact``: first in the log, then in the code that is in flight."""
-        if self.schedule.status in ("DONE", "CANCELLED"):
-            raise RunFinished(self.run_id, self.schedule.status, "ending it")
+        """End the run with ``fact``: first in the log, then in the code that is in flight. Raises `RunFinished`."""
         if self._router is not None:
             self._router.cancel()  # a commit waits for it, and this one for that
         await self.commit_whole([fact])
@@ -261,13 +287,19 @@ class Engine:
             self.lost = RunInterrupted(self.run_id) if isinstance(error, asyncio.CancelledError) else error
         self._wake.set()
         self.feed.wake()
+        if self._awaits_step and self._driver is not None and self._driver is not asyncio.current_task():
+            self._driver.cancel()
 
     # -- what contexts use --------------------------------------------------------------------------------------------
 
     async def record(self, step: Step, name: str, nth: int, value: RawJson, kind: str) -> None:
-        if self.schedule.steps.get(step.id) is not step or self.schedule.status != "RUNNING":
-            raise asyncio.CancelledError
-        await self.commit_whole([StepRecorded(step.id, step.path, name, nth, value, kind)])
+        try:
+            if self.schedule.steps.get(step.id) is not step:
+                raise TooLate
+            await self.commit_whole([StepRecorded(step.id, step.path, name, nth, value, kind)])
+        except TooLate:  # the run has ended; the cancellation of this step is on its way
+            await asyncio.sleep(GRACE_SECONDS)
+            raise asyncio.CancelledError from None
 
     def emit(self, step: Step, kind: str, data: Any) -> None:
         if step.id in self._flying:
@@ -418,11 +450,17 @@ class Engine:
                 self._flying.clear()
             self._queue.clear()
             self._landed.clear()
+            self.schedule.ready = (
+                self.schedule.pending()
+            )  # what was queued or waited for its retry starts at the next go
             self.feed.wake()
 
     async def _one_turn(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Start what is ready and commit what finished; return whether there is anything left to do."""
         schedule = self.schedule
+        if self._lock.locked():  # what is being written down has not happened yet: nothing may start on it
+            async with self._lock:
+                return True
         if not schedule.is_blocked():
             ready = schedule.ready
             if len(ready) == 1 and not self._flying and not self._landed and self._is_calm(ready[0]):
@@ -494,6 +532,9 @@ class Engine:
             task = loop.create_task(self._work_off(loop))
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
+        if self.schedule.is_blocked() or self.lost is not None:
+            self.schedule.ready[:0] = self._queue
+            self._queue.clear()
         if self._queue:
             loop.call_soon(self._staff, loop, count * 2)
 
@@ -583,11 +624,15 @@ class Engine:
                 await self.stop(fact)
 
 
-def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool) -> list[Fact]:
+class TooLate(Exception):
+    """What came to be recorded comes from a step whose run has ended."""
+
+
+def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool, limit: int | None = None) -> list[Fact]:
     """Return the facts with which a new owner begins: a reset, and the end of a run whose steps keep killing their
     worker.
     """
-    facts: list[Fact] = [Reset(reason, epoch, explicit)]
+    facts: list[Fact] = [Reset(reason, epoch, explicit, limit=limit)]
     if not explicit and reason == "taken_over":
         for step in schedule.pending():
             if step.deaths + 1 >= DEATHS_ALLOWED:

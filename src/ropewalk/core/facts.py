@@ -32,10 +32,13 @@ class RunStarted(NamedTuple):
     choices: tuple[Choice, ...] = ()
     fork_of: str | None = None
     fork_at: int = 0
+    limit: int = 100
+    """max_node_iterations: part of the log, because what is ready depends on it."""
 
     def data(self) -> dict[str, Any]:
         state = {field: value for field, _, value in _writes(self.writes)}
         data: dict[str, Any] = {"graph": self.graph, "plan": self.plan, "state": state}
+        data["max_node_iterations"] = self.limit
         if self.fork_of is not None:
             data |= {"fork_of": self.fork_of, "fork_at": self.fork_at}
         return _with_choices(data, self.choices)
@@ -138,9 +141,12 @@ class Reset(NamedTuple):
     epoch: int
     explicit: bool
     choices: tuple[Choice, ...] = ()
+    limit: int | None = None
+    """max_node_iterations from here on; None: as before."""
 
     def data(self) -> dict[str, Any]:
-        data = {"reason": self.reason, "epoch": self.epoch, "explicit": self.explicit}
+        data: dict[str, Any] = {"reason": self.reason, "epoch": self.epoch, "explicit": self.explicit}
+        data["max_node_iterations"] = self.limit
         return _with_choices(data, self.choices)
 
 
@@ -209,7 +215,8 @@ def decode(entry: Entry, shape: Shape) -> Fact:
         case "run_started":
             writes = shape.load([name, "set", value] for name, value in data["state"].items())
             fork = data.get("fork_of")
-            return RunStarted(data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
+            head = (data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
+            return RunStarted(*head, data["max_node_iterations"])
         case "step_finished":
             routes = tuple(map(route_of, data["routes"])) if "routes" in data else None
             writes = shape.load(data.get("writes", ()))
@@ -228,7 +235,7 @@ def decode(entry: Entry, shape: Shape) -> Fact:
         case "state_edited":
             return StateEdited(shape.load(data["writes"]), data.get("by"), data["at_rest"])
         case "reset":
-            return Reset(data["reason"], data["epoch"], data["explicit"], _choices(data))
+            return Reset(data["reason"], data["epoch"], data["explicit"], _choices(data), data["max_node_iterations"])
         case "run_paused" | "run_done" | "run_failed" | "run_cancelled":
             head = (entry.type, data.get("code"), entry.node, data.get("attempt", 0))
             return RunStopped(*head, data.get("message"))

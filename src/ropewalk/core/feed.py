@@ -137,6 +137,14 @@ class Feed:
         found.sort(key=lambda item: item[:2])
         return [event for _, _, event in found]
 
+    def restart(self, last: int) -> None:
+        """Begin again behind entry ``last``: what came before is read from the store."""
+        self._entries.clear()
+        self._voices.clear()
+        self._begun.clear()
+        self._entry, self._n = last, 0
+        self.wake()
+
     def join(self) -> None:
         """Count a reader who follows live; `leave` it."""
         self.readers += 1

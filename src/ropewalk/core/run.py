@@ -75,6 +75,7 @@ class Run(Generic[S]):
         self._admission: asyncio.Task[None] | None = None
         self._queued: list[StateEdited] = []
         self._limits: tuple[float | None, int | None] = (None, None)
+        self._owning = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
@@ -155,6 +156,7 @@ class Run(Generic[S]):
             else:  # another process drives it: look again
                 await asyncio.sleep(_POLL_SECONDS)
                 await self._desk.catch_up(engine)
+        await engine.settled()
         self._desk.mirror(self, engine)
         return RunStatus(engine.schedule.status)
 
@@ -259,8 +261,10 @@ class Run(Generic[S]):
             schedule = engine.schedule
             if schedule.status == "CANCELLED":
                 raise RunFinished(self.run_id, "CANCELLED", "resuming it")
-            if schedule.status == "FAILED":
-                await engine.commit_whole(reset_of(schedule, engine.epoch, reason="resumed", explicit=True))
+            if schedule.status == "FAILED" or (schedule.status == "PAUSED" and self._limits[1] is not None):
+                limit = self._limit(self._limits[1], explicit=True)
+                facts = reset_of(schedule, engine.epoch, reason="resumed", explicit=True, limit=limit)
+                await engine.commit_whole(facts)
             breakpoints = [pause for pause in _pauses(engine) if pause.kind == "breakpoint"]
             if breakpoints:
                 await engine.commit_whole([answer_of(schedule, pause.id, None, None) for pause in breakpoints])
@@ -358,6 +362,12 @@ class Run(Generic[S]):
         pause_id: str | None = None,
         limits: tuple[float | None, int | None] = (None, None),
     ) -> Engine:
+        async with self._owning:  # or two calls at once would take the run from each other
+            return await self._owned_engine(explicit=explicit, reset=reset, pause_id=pause_id, limits=limits)
+
+    async def _owned_engine(
+        self, *, explicit: bool, reset: bool, pause_id: str | None, limits: tuple[float | None, int | None]
+    ) -> Engine:
         """Return an engine that may write: the one at work, or a fresh one whose epoch is the newest.
 
         ``pause_id`` must be open there; that is found out before the run is taken from anybody.
@@ -366,10 +376,10 @@ class Run(Generic[S]):
         if engine is not None and self._owned and self._usable(engine):
             if pause_id is not None:
                 _check_open(self.run_id, engine, pause_id)
-            engine.set_limits(*limits)
+            engine.set_timeout(limits[0])
             if engine.schedule.status == "RUNNING" and not engine.driving and reset:
                 await engine.commit_whole(
-                    reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit)
+                    reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=explicit, limit=limits[1])
                 )
             return engine
         if pause_id is not None:
@@ -378,11 +388,24 @@ class Run(Generic[S]):
         engine = await self._desk.claim(self.run_id)
         if previous is not None:
             engine.feed = previous.feed
+            engine.feed.restart(engine.schedule.number)
         self._engine, self._owned = engine, True
-        engine.set_limits(*limits)
+        engine.set_timeout(limits[0])
         if engine.schedule.status == "RUNNING" and reset:
-            await engine.commit_whole(reset_of(engine.schedule, engine.epoch, reason="taken_over", explicit=explicit))
+            await engine.commit_whole(
+                reset_of(
+                    engine.schedule,
+                    engine.epoch,
+                    reason="taken_over",
+                    explicit=explicit,
+                    limit=self._limit(limits[1], explicit),
+                )
+            )
         return engine
+
+    def _limit(self, given: int | None, explicit: bool) -> int | None:
+        """Return max_node_iterations as an explicit resume sets it: what was given, else what the graph says now."""
+        return given if given is not None or not explicit else self._desk.max_iterations
 
     def _usable(self, engine: Engine) -> bool:
         if engine.lost is not None and self._desk.store is None:

@@ -144,6 +144,7 @@ class Schedule:
 
     def _started(self, fact: RunStarted) -> None:
         self.status = "RUNNING"
+        self.max_iterations = fact.limit
         if fact.fork_of is not None:
             self._forked()
             return
@@ -218,7 +219,8 @@ class Schedule:
             pause.step.answers = put(pause.step.answers, (pause.fact.name, pause.fact.nth), fact.value)
             if pause.step.status == "waiting":
                 pause.step.status = "ready"
-                self.ready.append(pause.step)
+                if pause.step not in self.ready:  # it may wait there, held back when another answer came
+                    self.ready.append(pause.step)
         elif pause.firing is not None:
             self._release(pause.firing)
         self._decide_all(fact.choices)
@@ -231,8 +233,11 @@ class Schedule:
                     step.firing.version = self.versions.merged([step.firing.version])
 
     def _reset(self, fact: Reset) -> None:
+        cut_off = fact.reason != "resumed" or (self.stopped is not None and self.stopped.code == "run_timeout")
+        if fact.limit is not None:
+            self.max_iterations = fact.limit
         for step in self.steps.values():
-            if fact.reason != "resumed" and step.status == "ready":
+            if cut_off and step.status == "ready":
                 step.takeovers += 1
                 step.deaths += fact.reason == "taken_over"
             if fact.explicit:
@@ -308,7 +313,7 @@ class Schedule:
                 self._arrive(scope, target, Arrival(way.edge, number, version, items))
                 gone = True
         if not gone:
-            self._arrive(scope, len(plan.places) - 1, Arrival(_LAST_EDGE, number, version, None))
+            self._arrive(scope, len(plan.places) - 1, Arrival(_LAST_EDGE + place, number, version, None))
         self._work.append((scope, place))
 
     def _arrive(self, scope: Scope, place: int, arrival: Arrival) -> None:
@@ -441,6 +446,8 @@ class Schedule:
             firing.version = version
             if firing.remaining:
                 firing.results[index] = None
+                if version.edits != len(self.versions.edits):
+                    firing.version = self.versions.merged([version])
                 self._open_instance(firing, index + 1)
                 return
             self._close(firing, version)
@@ -621,12 +628,16 @@ def _live_versions(scope: Scope) -> Iterator[Version]:
             if firing.out is not None:
                 yield firing.out
                 continue
-            yield firing.version
-            for instance, result in enumerate(firing.results or (None,)):
+            inner: list[Version] = []
+            for instance in sorted({*range(len(firing.results)), *firing.scopes}):
+                result = firing.results[instance] if instance < len(firing.results) else None
                 if result is not None:
-                    yield result
+                    inner.append(result)
                 elif instance in firing.scopes:
-                    yield from _live_versions(firing.scopes[instance])
+                    inner += _live_versions(firing.scopes[instance])
+            if firing.place.plan is None or not inner:  # what is live inside a subgraph descends from it
+                yield firing.version
+            yield from inner
         for arrival in sorted(scope.waiting.get(index, ()), key=_order):
             yield arrival.version
     for arrival in sorted(scope.ended, key=_order):

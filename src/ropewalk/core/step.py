@@ -148,7 +148,8 @@ async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner:
 async def stop_tasks(tasks: "list[tuple[str, asyncio.Task[Any]]]") -> None:
     """Cancel tasks and wait for their cleanup; one that does not end in time is reported and left behind."""
     for _, task in tasks:
-        task.cancel()
+        if not task.cancelling():  # a second cancellation would hit its cleanup
+            task.cancel()
     waiting = {task for _, task in tasks if not task.done()}
     if waiting:
         await asyncio.wait(waiting, timeout=GRACE_SECONDS)
