@@ -11,6 +11,8 @@ from ropewalk.errors import NotStorable, TooLarge
 FORMAT = 1
 """Version of the entry bodies below; a body without it is of version 1."""
 MAX_VALUE_BYTES = 16 * 1024 * 1024
+MAX_STEP_BYTES = 48 * 1024 * 1024
+"""What one step may write in all."""
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 

@@ -19,9 +19,9 @@ RopewalkError
 │   ├── PauseNotFound, AlreadyAnswered
 │   ├── GraphChanged        the log tells of a node or field that the graph no longer has
 │   └── EntryNotFound
-└── StoreUnavailable        the medium failed; the run is given back, nothing is lost
-    ├── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
-    └── PartMissing         an optional part is not installed
+├── StoreUnavailable        the medium failed; the run is given back, nothing is lost
+│   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
+└── PartMissing             an optional part is not installed
 """
 
 from collections.abc import Iterable, Sequence
@@ -189,7 +189,7 @@ class TooLarge(StepProblem, ValueError):
         self.limit = limit
         super().__init__(
             f"{what} is {size:,} bytes, over the limit of {limit:,}. Store a reference (a path, a key) instead of the "
-            "data itself, or raise the limit (docs: limits)."
+            "data itself."
         )
 
 
@@ -312,7 +312,9 @@ class RunPaused(RunError):
         self.pauses = tuple(pauses)
         waiting = ", ".join(f"{pause.kind} {pause.id!r} at {pause.node!r}" for pause in self.pauses) or "a person"
         super().__init__(
-            run_id, f"Run {run_id!r} is paused and waits for {waiting}. Answer with run.answer(id, value) or resume()."
+            run_id,
+            f"Run {run_id!r} is paused and waits for {waiting}. Answer with run.answer(id, value); "
+            "resume() releases breakpoints.",
         )
 
 

@@ -72,7 +72,7 @@ def ran(*nodes, state=None, store=None):
 # -- nodes of every kind
 
 
-def test_a_node_may_be_async_or_plain_a_partial_a_method_or_a_callable_object():  # noqa: C901  eleven kinds
+def test_a_node_may_be_async_or_plain_a_partial_a_method_or_a_callable_object():
     async def an_async_function(state):
         return {"log": "async"}
 

@@ -44,7 +44,7 @@ def test_runs_in_several_loops_of_several_threads_share_a_store(store):
 
         try:
             results[number] = asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001  carried over to the test
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=body, args=[number]) for number in range(4)]

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from hypothesis import strategies as st
-
-from ropewalk import END, START, Context, Graph
 from tests.properties import drawings
 from tests.properties.drawings import Drawing, Edge, Mapped, Node, Repeated, Routed, State, Through
+
+from ropewalk import END, START, Context, Graph
 
 NAMES = "abcdefgh"
 WRITES = st.lists(st.sampled_from([*drawings.IN_PLACE, *drawings.RETURNED]), max_size=4, unique=True)

@@ -1,7 +1,9 @@
 """What must happen when a drawing runs: docs/how-a-run-moves.md said again, with naive sets and no eye for speed.
 
-Nothing is shared with the engine. A version of the state is the list of the steps in its causal past; a state is the fold of
-their writes. What is in flight finishes in the order that ``order`` draws: if the rule is right, the order cannot matter.
+Nothing is shared with the engine. A version of the state is the list of the steps in its causal past; a state is the
+fold of
+their writes. What is in flight finishes in the order that ``order`` draws: if the rule is right, the order cannot
+matter.
 """
 
 import copy
@@ -11,9 +13,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from ropewalk import END, START
 from tests.properties import drawings
 from tests.properties.drawings import Drawing, Edge, Mapped, Node, Repeated, Routed, Through
+
+from ropewalk import END, START
 
 
 class TooLarge(Exception):
@@ -222,14 +225,14 @@ class Reference:
         for index, item in enumerate([None] if items is None else items):
             step = firing if items is None else f"{firing}[{index}]"
             shown = around if item is None else item
-            index = None if items is None else index
+            position = None if items is None else index
             assert place.node is not None
             if place.node.sub is not None:
                 outs.append(self._scope(place.node.sub, f"{step}/", f"{path}{place.node.name}/", past, shown))
             else:
                 outs.append(
                     self._step(
-                        drawing, place.node, step, Seen(path + place.node.name, shown, index, past, {}), returned
+                        drawing, place.node, step, Seen(path + place.node.name, shown, position, past, {}), returned
                     )
                 )
             if in_turn and outs[-1] is None:

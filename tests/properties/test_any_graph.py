@@ -5,14 +5,14 @@ from typing import Any
 
 from hypothesis import given, reject
 from hypothesis import strategies as st
-
-from ropewalk import Graph, RunStatus
-from ropewalk.stores.memory import MemoryRunStore
 from tests.properties.drawings import Drawing, State
 from tests.properties.graphs import any_drawings, built
 from tests.properties.reference import Reference, TooLarge
 from tests.properties.virtual import VirtualLoop, on
 from tests.properties.witness import Witness, plain, replayed
+
+from ropewalk import Graph, RunStatus
+from ropewalk.stores.memory import MemoryRunStore
 
 SEEDS = st.integers(0, 2**32)
 

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.properties.virtual import VirtualLoop, on
 
 from ropewalk import END, START, Context, Graph, GraphState, History, LastValue, Retry, RunStatus
 from ropewalk.errors import AlreadyAnswered, RunFinished, RunTaken, StoreUnavailable
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.testing import Fault, FaultyRunStore, scripted_faults
-from tests.properties.virtual import VirtualLoop, on
 
 
 class Notes(GraphState):
@@ -83,7 +83,9 @@ def test_branches_that_end_by_an_empty_choice_merge_in_declared_order(slow: str)
 
 
 def test_the_state_of_a_running_run_holds_what_a_subgraph_has_finished() -> None:
-    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were missing."""
+    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were
+    missing.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph, inner = kind(Notes), kind(Notes)
@@ -122,7 +124,7 @@ def test_a_retry_that_waits_survives_a_breakpoint() -> None:
 
 
 def test_steps_that_had_no_turn_yet_wait_quietly_while_the_run_is_blocked() -> None:
-    """Promise 7. Found: with a failure and a sibling in flight, the queue was staffed anew in every turn of the loop."""
+    """Promise 7. Found: with a failure and a sibling in flight, the queue was staffed anew in every turn."""
 
     async def life(kind: type[Graph[Any]]) -> RunStatus:
         graph = kind(Notes)
@@ -141,7 +143,9 @@ def test_steps_that_had_no_turn_yet_wait_quietly_while_the_run_is_blocked() -> N
 
 
 def test_a_step_is_not_started_by_an_answer_that_is_not_durable() -> None:
-    """House rule: write it down, then do it. Found: a step ran on an answer whose append was still under way and then failed."""
+    """House rule: write it down, then do it. Found: a step ran on an answer whose append was still under way and
+    then failed.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[bool]:
         graph, seen, tries = kind(Notes, store=SlowStore()), [], iter((ValueError("once"),))
@@ -168,7 +172,9 @@ def test_a_step_is_not_started_by_an_answer_that_is_not_durable() -> None:
 
 
 def test_a_step_with_two_questions_runs_once_when_both_are_answered_at_a_breakpoint() -> None:
-    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a time."""
+    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a
+    time.
+    """
 
     async def life(kind: type[Graph[Any]]) -> tuple[list[str], int]:
         graph, ran = kind(Notes, store=MemoryRunStore()), []
@@ -196,7 +202,9 @@ def test_a_step_with_two_questions_runs_once_when_both_are_answered_at_a_breakpo
 
 
 def test_nothing_follows_the_end_of_a_run() -> None:
-    """Promise 11. Found: cancel() and edit() that waited for a commit were written behind run_done, and changed the status."""
+    """Promise 11. Found: cancel() and edit() that waited for a commit were written behind run_done, and changed the
+    status.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph = kind(Notes, store=SlowStore())
@@ -220,7 +228,9 @@ async def later(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def test_nothing_is_recorded_behind_a_cancellation() -> None:
-    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind it."""
+    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind
+    it.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph = kind(Notes, store=SlowStore())
@@ -242,7 +252,9 @@ def test_nothing_is_recorded_behind_a_cancellation() -> None:
 
 
 def test_wait_tells_of_an_end_only_when_it_is_durable() -> None:
-    """Promise 11: durable on acknowledgement. Found: wait() said CANCELLED while the append was under way, and it failed."""
+    """Promise 11: durable on acknowledgement. Found: wait() said CANCELLED while the append was under way, and it
+    failed.
+    """
 
     async def life(kind: type[Graph[Any]]) -> tuple[Any, str]:
         store = SlowStore()
@@ -266,7 +278,9 @@ def test_wait_tells_of_an_end_only_when_it_is_durable() -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("timeout", [None, 500.0])
 def test_a_cancelled_node_may_clean_up_in_peace(timeout: float | None, seed: int) -> None:
-    """Promise 11: cleanup runs, nothing leaks. Found: each task in flight was cancelled twice, the second time in its cleanup."""
+    """Promise 11: cleanup runs, nothing leaks. Found: each task in flight was cancelled twice, the second time in
+    its cleanup.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph, told = kind(Notes), []
@@ -292,7 +306,9 @@ def test_a_cancelled_node_may_clean_up_in_peace(timeout: float | None, seed: int
 
 
 def test_two_calls_on_one_opened_run_take_it_over_once() -> None:
-    """Promises 5 and 9. Found: each of two answers on a run that was just opened claimed it, so one of them got RunTaken."""
+    """Promises 5 and 9. Found: each of two answers on a run that was just opened claimed it, so one of them got
+    RunTaken.
+    """
     store = SlowStore()
 
     def made(kind: type[Graph[Any]]) -> Graph[Any]:
@@ -387,7 +403,9 @@ def test_a_sequence_sees_an_edit_made_between_its_instances() -> None:
 
 
 def test_more_iterations_given_to_resume_are_in_the_log() -> None:
-    """Section 1: everything is a reading of the log. Found: another process could not fold a run resumed with more iterations."""
+    """Section 1: everything is a reading of the log. Found: another process could not fold a run resumed with more
+    iterations.
+    """
     store = MemoryRunStore()
 
     def made(kind: type[Graph[Any]]) -> Graph[Any]:

@@ -6,14 +6,14 @@ from typing import Any
 
 from hypothesis import given, note, reject
 from hypothesis import strategies as st
-
-from ropewalk.errors import RunCancelled, RunFinished, StoreUnavailable
 from tests.properties.drawings import Drawing
 from tests.properties.graphs import any_drawings
 from tests.properties.reference import Reference, TooLarge
 from tests.properties.user import admitted, audit, audit_stream, follow, lived, see_through
 from tests.properties.virtual import VirtualLoop
 from tests.properties.world import Process, Troubles, World
+
+from ropewalk.errors import RunCancelled, RunFinished, StoreUnavailable
 
 SEEDS = st.integers(0, 2**32)
 

@@ -1,4 +1,6 @@
-"""Whoever starts a run, answers what it asks and brings it back when its process died, until it is done; and the final audit."""
+"""Whoever starts a run, answers what it asks and brings it back when its process died, until it is done; and the
+final audit.
+"""
 
 import asyncio
 import itertools
@@ -6,23 +8,22 @@ import random
 from collections import Counter
 from typing import Any
 
-from ropewalk import Graph, Run, RunStatus
-from ropewalk.events import parse_event_id
-from ropewalk.errors import (
-    AlreadyAnswered,
-    RunExists,
-    RunFailed,
-    RunFinished,
-    RunNotFound,
-    RunPaused,
-    RunTaken,
-    StoreUnavailable,
-)
 from tests.properties.drawings import State
 from tests.properties.reference import Reference
 from tests.properties.virtual import Killed, Stuck, VirtualLoop
 from tests.properties.witness import replayed
 from tests.properties.world import Process, World, answer_to
+
+from ropewalk import Graph, Run, RunStatus
+from ropewalk.errors import (
+    AlreadyAnswered,
+    RunExists,
+    RunFailed,
+    RunFinished,
+    RunTaken,
+    StoreUnavailable,
+)
+from ropewalk.events import Entry, parse_event_id
 
 PATIENCE = 400
 """How often a user comes back before saying that a run does not get on."""
@@ -112,7 +113,7 @@ def audit_stop(world: World, run: Run[State], status: RunStatus) -> None:
         world.wrong(f"promise 9: visible pauses {visible}, in the log {asked}")
     failed = [entry.number for entry in log if entry.type == "step_failed" and entry.data["retry_at"] is None]
     revived = [
-        entry.number for entry in log if entry.type == "reset" and entry.data["explicit"] or entry.data.get("fork_of")
+        entry.number for entry in log if (entry.type == "reset" and entry.data["explicit"]) or entry.data.get("fork_of")
     ]
     if status is RunStatus.PAUSED:
         if not visible:
@@ -156,9 +157,8 @@ async def answer_some(world: World, run: Run[State], dice: random.Random) -> Non
         if store:
             raise store[0]
         refused = [one for one in told if one is not None]
-        if len(refused) != times - 1 or not all(isinstance(one, AlreadyAnswered) for one in refused):
-            if not all(isinstance(one, AlreadyAnswered) for one in refused):  # an unacknowledged answer was written
-                world.wrong(f"promise 9: {times} answers to {pause}: {told}")
+        if not all(isinstance(one, AlreadyAnswered) for one in refused):  # all: an unacknowledged answer was written
+            world.wrong(f"promise 9: {times} answers to {pause}: {told}")
 
 
 def audit(world: World, run_id: str = "r") -> None:
@@ -230,11 +230,17 @@ def asked_in(world: World) -> Counter[str]:
     return nodes
 
 
+def cut_offs(log: list[Entry]) -> int:
+    """Count what may have cut a step off without a failure of its own: takeovers, and the end of the run's time."""
+    resets = sum(entry.type == "reset" and entry.data["reason"] != "resumed" for entry in log)
+    return resets + sum(entry.type == "run_failed" and entry.data.get("code") == "run_timeout" for entry in log)
+
+
 def audit_executions(world: World, run_id: str) -> None:
     log = world.entries(run_id)
     begun = max(entry.number for entry in log if entry.type == "run_started")
     log = log[begun:]
-    takeovers = sum(entry.type == "reset" and entry.data["reason"] != "resumed" for entry in log)
+    takeovers = cut_offs(log)
     questions = {
         entry.data["pause"]: entry.data["step"]
         for entry in log

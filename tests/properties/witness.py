@@ -5,12 +5,13 @@ import copy
 import random
 from typing import Any
 
+from tests.properties import drawings
+from tests.properties.drawings import Drawing, Node, Routed, State
+
 from ropewalk import Context
 from ropewalk.core.facts import decode, read_entry
 from ropewalk.core.schedule import Schedule
 from ropewalk.core.state import Shape
-from tests.properties import drawings
-from tests.properties.drawings import Drawing, Node, Routed, State
 
 
 class Witness:

@@ -1,7 +1,8 @@
 """A small world in which runs live: processes that die, a store that fails, nodes that fail and ask, people who answer.
 
 1. `World` outlives its processes: it holds the store, the clock's reading, and what was seen in the world outside.
-2. A `Process` is one loop's user of the store; its writes are delayed, lost, unacknowledged, or its death, as the seed says.
+2. A `Process` is one loop's user of the store; its writes are delayed, lost, unacknowledged, or its death, as the
+seed says.
 3. Nodes are played as drawn, between what `Troubles` adds; whatever breaks a promise is noted in `World.wrongs`.
 """
 
@@ -13,16 +14,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ropewalk import Context, Entry, Graph, Retry, Token
-from ropewalk.contracts import RunStore
-from ropewalk.core.facts import read_entry
-from ropewalk.errors import StoreUnavailable
-from ropewalk.stores.memory import MemoryRunStore
 from tests.properties import drawings
 from tests.properties.drawings import Drawing, Node, Routed, State
 from tests.properties.graphs import built
 from tests.properties.reference import Reference
 from tests.properties.virtual import VirtualLoop, on
+
+from ropewalk import Context, Entry, Graph, Retry, Token
+from ropewalk.contracts import RunStore
+from ropewalk.core.facts import read_entry
+from ropewalk.errors import StoreUnavailable
+from ropewalk.stores.memory import MemoryRunStore
 
 
 class Flaky(Exception):
@@ -305,13 +307,18 @@ class Process(RunStore):  # pyright: ignore  [the reads are passed on by __getat
         begun = max((entry.number for entry in log if entry.type == "run_started"), default=0)
         since = log[earlier[-1].log :] if earlier else log[begun:]
         failures = sum(entry.type == "step_failed" and entry.data["step"] == step for entry in since)
-        takeovers = sum(entry.type == "reset" and entry.data["reason"] != "resumed" for entry in since)
+        takeovers = sum(
+            (entry.type == "reset" and entry.data["reason"] != "resumed")
+            or (entry.type == "run_failed" and entry.data.get("code") == "run_timeout")
+            for entry in since
+        )
         before = earlier[-1].attempt if earlier else 1
         if self.user != self.world.owner:
             return
         if not before + failures <= now.attempt <= before + failures + takeovers:
             self.world.wrong(
-                f"promise 4: {step} has attempt {now.attempt}; before {before}, failures {failures}, takeovers {takeovers} since"
+                f"promise 4: {step} has attempt {now.attempt}; before {before}, failures {failures}, "
+                f"takeovers {takeovers} since"
             )
         answers = sum(entry.type == "answered" for entry in since)
         if earlier and not failures + takeovers + answers:
@@ -322,11 +329,13 @@ class Process(RunStore):  # pyright: ignore  [the reads are passed on by __getat
         failed: Entry | None = None
         held: dict[str, Entry] = {}
         for entry in log:
-            if entry.type == "step_failed" and entry.data["retry_at"] is None:
+            if (entry.type == "step_failed" and entry.data["retry_at"] is None) or entry.type in (
+                "run_failed",
+                "run_cancelled",
+                "run_done",
+            ):
                 failed = failed or entry
-            elif entry.type in ("run_failed", "run_cancelled", "run_done"):
-                failed = failed or entry
-            elif entry.type == "reset" and entry.data["explicit"] or entry.data.get("fork_of"):
+            elif (entry.type == "reset" and entry.data["explicit"]) or entry.data.get("fork_of"):
                 failed = None
                 held = {} if entry.data.get("fork_of") else held
             elif entry.type == "paused" and entry.data["kind"] == "breakpoint":

@@ -34,7 +34,7 @@ class Played:
 
     def __init__(self, graph, *, limit=100):
         self.schedule = Schedule(graph.plan, SHAPE, "r", max_iterations=limit)
-        self.apply(RunStarted("g", "p", SHAPE.initial(Log())))
+        self.apply(RunStarted("g", "p", SHAPE.initial(Log()), limit=limit))
 
     def apply(self, fact):
         self.schedule.apply(self.schedule.number + 1, 1.0, fact)

@@ -42,7 +42,7 @@ class Recorded(GraphState):
     names: LastValue[set[str]] = set()
 
 
-def draw(store: Any, broken: bool = True) -> Graph[Recorded]:  # noqa: C901  one drawing, node by node
+def draw(store: Any, broken: bool = True) -> Graph[Recorded]:
     """Draw the graph; ``broken`` makes runs of the modes failed, mended, running and taken stop where they did."""
     graph = Graph(Recorded, store=store, name="recorded")
 

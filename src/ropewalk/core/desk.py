@@ -137,8 +137,13 @@ class Desk:
 
     async def claim(self, run_id: str) -> Engine:
         """Become the run's owner and return its fold."""
-        store = self._store_of(run_id)
-        return await self._engine(await store.claim(run_id))
+        engine = await self.load(run_id)  # what does not fit this graph is found before the run is taken from anybody
+        record = await self._store_of(run_id).claim(run_id)
+        if record.last > engine.schedule.number:
+            await self._replayed(run_id, engine.schedule, record.last)
+            engine.feed.restart(record.last)
+        engine.epoch = record.epoch
+        return engine
 
     async def _engine(self, record: RunRecord) -> Engine:
         schedule = await self._folded(record.run_id, record.last)

@@ -215,6 +215,7 @@ def decode(entry: Entry, shape: Shape) -> Fact:
         case "run_started":
             writes = shape.load([name, "set", value] for name, value in data["state"].items())
             fork = data.get("fork_of")
+            writes += shape.defaults_beyond(data["state"]) * (fork is None)
             head = (data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
             return RunStarted(*head, data["max_node_iterations"])
         case "step_finished":

@@ -1,4 +1,7 @@
-"""The state's shape: which fields there are, how each merges, is checked, is stored, and is shown to a node."""
+"""The state's shape: which fields there are, how each merges, is checked, is stored, and is shown to a node.
+
+It is one file because a field is checked, folded, stored and shown by the same few facts about its type.
+"""
 
 import datetime
 import enum
@@ -11,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ropewalk.codec import MAX_VALUE_BYTES, RawJson, dump_json, stored_form, to_plain
+from ropewalk.codec import MAX_STEP_BYTES, MAX_VALUE_BYTES, RawJson, dump_json, stored_form, to_plain
 from ropewalk.core.buffers import (
     Buffer,
     HistoryBuffer,
@@ -24,7 +27,7 @@ from ropewalk.core.buffers import (
     thaw,
 )
 from ropewalk.core.view import View, view_class
-from ropewalk.errors import NotStorable, StepProblem, UnknownField, WrongType
+from ropewalk.errors import NotStorable, StepProblem, TooLarge, UnknownField, WrongType
 
 
 class GraphState(BaseModel):
@@ -195,6 +198,24 @@ class Shape:
             for name in {write.field for write in reduced}:
                 self.fields[name].write("set", _held(merged, name), f"The reducer, for {where},")
 
+    def defaults_beyond(self, stored: Iterable[str]) -> list[Write]:
+        """Return the writes of fields that the class has gained, with a default, since a run began."""
+        if self.state_class is None or set(self.fields) <= set(stored):
+            return []
+        infos = self.state_class.model_fields
+        gained = [name for name, info in infos.items() if name not in set(stored) and not info.is_required()]
+        return [
+            self.fields[name].write("set", infos[name].get_default(call_default_factory=True), "A default")
+            for name in gained
+        ]
+
+    def check_size(self, writes: Iterable[Write], where: str) -> None:
+        """Raise `TooLarge` for writes that no entry could hold, with the name of the largest."""
+        sizes = {write.field: len(write.raw) if write.raw is not None else _length(write.value) for write in writes}
+        if sum(sizes.values()) > MAX_STEP_BYTES:
+            largest = max(sizes, key=lambda name: sizes[name])
+            raise TooLarge(f"What {where} writes, most of it to {largest!r},", sum(sizes.values()), MAX_STEP_BYTES)
+
     # -- the fold -----------------------------------------------------------------------------------------------------
 
     def fold(self, values: Values, writes: Iterable[Write]) -> Values:
@@ -335,6 +356,10 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
         return TypeAdapter(annotation, config=ConfigDict(ser_json_inf_nan="strings"))
     except PydanticUserError:  # a model has a configuration of its own
         return TypeAdapter(annotation)
+
+
+def _length(value: Any) -> int:
+    return len(value) * 4 if isinstance(value, str) else 0
 
 
 def _is_history(info: FieldInfo) -> bool:

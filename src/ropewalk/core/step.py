@@ -126,6 +126,8 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
                 shape.check_merge(step.version.values, writes, f"node {step.path!r}")
     elif result is not None and result is not view:
         raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
+    if writes:
+        shape.check_size(writes, f"node {step.path!r}")
     return StepFinished(step.id, step.path, step.attempt, writes, routes)
 
 

@@ -30,8 +30,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         if mode != "wal":
             raise StoreUnavailable(
                 f"{str(path)!r} was not opened: its file system, as those of networks, "
-                f"allows no write-ahead log (SQLite stays at {mode!r}). Put the file on a local disk, or use a "
-                "PostgreSQL store."
+                f"allows no write-ahead log (SQLite stays at {mode!r}). Put the file on a local disk."
             )
     for number in range(seen + 1, len(steps) + 1):
         _apply(connection, path, steps, number)

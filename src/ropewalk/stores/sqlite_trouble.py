@@ -41,7 +41,7 @@ def _of_sqlite(trouble: Exception, path: Path, lock_wait_seconds: float) -> Stor
     if code == sqlite3.SQLITE_FULL:
         return StoreFull(
             f"{file} could not grow: {why}. Nothing of this call was written, what was committed is kept. "
-            "Make room on the disk (`ropewalk runs prune` helps) and try again."
+            "Make room on the disk (deleting old runs with `await store.prune(...)` helps) and try again."
         )
     if code in _READ_ONLY:
         return StoreReadOnly(
