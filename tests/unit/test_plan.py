@@ -59,3 +59,15 @@ def test_a_node_reaches_itself_only_on_a_loop():
 def test_a_chain_longer_than_the_stack_is_closed():
     plan = plan_of(1_500, {(number, number + 1) for number in range(1_499)})
     assert plan.after[1].bit_count() == 1_500
+
+
+def test_a_place_with_two_edges_to_one_target_is_no_plain_fork():
+    """Found by drawn runs: the target was started once for each edge."""
+
+    def choose() -> str:
+        return END
+
+    graph = Graph().add_node(lambda: None, name="a").add_node(choose, name="d")
+    graph.add_edge(START, "a").add_edge("a", "d").add_router_edge("a", "d", routes=[END])
+    assert graph.plan.forks[1] == ()
+    graph.run_sync()

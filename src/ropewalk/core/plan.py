@@ -185,7 +185,7 @@ class Plan:
 
     def _fork(self, place: Place) -> tuple[int, ...]:
         targets = tuple(arrow.target for arrow in place.arrows)
-        if len(targets) < 2 or place.routers or place.spreads:
+        if len(set(targets)) < max(2, len(targets)) or place.routers or place.spreads:
             return ()
         bits = sum(1 << target for target in targets)
         held = any(self.after[target] & bits for target in targets)
