@@ -100,6 +100,8 @@ class Engine:
         self._queue: deque[Step] = deque()
         """Steps that the next free worker task takes."""
         self._landed: list[tuple[Step, Outcome]] = []
+        self._unwritten = 0
+        """Commits of what steps did that still wait for their turn: until then those steps count as in flight."""
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
@@ -161,7 +163,7 @@ class Engine:
         async with self._lock:
             if self.lost is not None:
                 raise self.lost
-            if callable(facts) or self._is_over():
+            if waits is None and (callable(facts) or self._is_over()):
                 wanted = facts() if callable(facts) else facts
                 allowed = self._allowed(wanted)
                 if wanted and not allowed:
@@ -375,7 +377,7 @@ class Engine:
         if schedule.is_blocked() and self._queue:
             schedule.ready[:0] = self._queue
             self._queue.clear()
-        if self._landed or self._queue:
+        if self._landed or self._queue or self._unwritten:
             return None
         if schedule.final is not None:
             return RunStopped("run_done")
@@ -502,7 +504,8 @@ class Engine:
             return
         if isinstance(outcome, StepFinished):
             text = self.feed.text_of(step.id)
-            await self.commit((outcome if text is None else outcome._replace(text=text),))
+            self._unwritten += 1
+            await self.commit(self._now_written((outcome if text is None else outcome._replace(text=text),)))
         else:
             await self._commit_outcomes([(step, outcome)])
 
@@ -578,7 +581,15 @@ class Engine:
                 case Gone():
                     self.feed.forget(step.id)
         if facts:
-            await self.commit(facts)
+            self._unwritten += 1
+            await self.commit(self._now_written(facts))
+
+    def _now_written(self, facts: Sequence[Fact]) -> Callable[[], Sequence[Fact]]:
+        def take() -> Sequence[Fact]:
+            self._unwritten -= 1
+            return facts
+
+        return take
 
     def _failure(self, step: Step, outcome: Failed) -> StepFailed:
         delay = None if outcome.permanent else step.place.retry.delay(step.spent + 1, f"{self.run_id}/{step.id}")
