@@ -552,6 +552,8 @@ class Engine:
                 outcome = await attempt(step, self)
             except asyncio.CancelledError:
                 outcome = GONE
+            if self._flying.get(step.id) is not me:
+                return  # left behind when its stretch ended: what it did since counts for nothing
             del self._flying[step.id]
             self._landed.append((step, outcome))
             self._wake.set()
