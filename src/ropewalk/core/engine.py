@@ -365,6 +365,13 @@ class Engine:
             self._fold(batch, at, Paused(pause, "breakpoint", firing.path, firing.id, payload))
         if not self._flying and schedule.status == "RUNNING" and (end := self._verdict()) is not None:
             self._fold(batch, at, end)
+        elif (
+            batch
+            and schedule.failure is not None
+            and schedule.status == "FAILED"
+            and isinstance(batch[-1].fact, Answered)
+        ):
+            self._fold(batch, at, schedule.failure)  # the answer is kept, and the last entry still tells how it stands
 
     def _fold(self, batch: list[Logged], at: float, fact: Fact) -> None:
         number = self.schedule.number + 1
@@ -452,9 +459,8 @@ class Engine:
                 self._flying.clear()
             self._queue.clear()
             self._landed.clear()
-            self.schedule.ready = (
-                self.schedule.pending()
-            )  # what was queued or waited for its retry starts at the next go
+            # what was queued or waited for its retry starts at the next go
+            self.schedule.ready = self.schedule.pending()
             self.feed.wake()
 
     async def _one_turn(self, loop: asyncio.AbstractEventLoop) -> bool:

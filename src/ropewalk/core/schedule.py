@@ -209,7 +209,8 @@ class Schedule:
         self.pauses[fact.pause] = self.open_pauses[fact.pause] = pause
 
     def _answered(self, fact: Answered) -> None:
-        self._go_on()
+        if self.failure is None:  # a failed run takes the answer and stays failed until it is resumed
+            self._go_on()
         pause = self.open_pauses.pop(fact.pause, None)
         if pause is None:
             raise Misfit("the pause", fact.pause, self.open_pauses)
