@@ -1,7 +1,7 @@
 """Let a case's contestants repeat in turns, each in a process of its own.
 
-Turns matter: a shared machine drifts, and contestants that follow each other within a second drift together.
-A round is one turn of everybody; ratios are taken within a round.
+Turns matter: a shared machine drifts, and contestants that follow each other within a second drift together. A round is
+one turn of everybody; ratios are taken within a round.
 """
 
 import json

@@ -2,26 +2,18 @@
 
 It is one file because it is one vocabulary: codes, messages and the tree below are read together.
 
-RopewalkError
-├── GraphInvalid            the drawing has mistakes, all listed
-├── GraphFrozen             something was added after compile()
-├── StateMissing            a run needs an initial state that nobody gave
-├── PartUnknown             a URL names no part
-├── InvalidId               an id that no store or broker could carry
-├── StepProblem             what a node returned or wrote can never be committed (not retried)
-│   └── UnknownField, WrongType, WrongReturn, UnknownRoute, RouterWrites, NotStorable, TooLarge, TooManyIterations
-├── NodeTimeout             a node took longer than its timeout
-├── RouterCancelled         an async router was cut off by the end of the run
-├── NodeCancelled           a node let a cancellation out that nobody asked the run for
-├── RunError                one run
-│   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
-│   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
-│   ├── PauseNotFound, AlreadyAnswered
-│   ├── GraphChanged        the log tells of a node or field that the graph no longer has
-│   └── EntryNotFound
-├── StoreUnavailable        the medium failed; the run is given back, nothing is lost
-│   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
-└── PartMissing             an optional part is not installed
+RopewalkError ├── GraphInvalid            the drawing has mistakes, all listed ├── GraphFrozen             something was
+added after compile() ├── StateMissing            a run needs an initial state that nobody gave ├── PartUnknown
+a URL names no part ├── InvalidId               an id that no store or broker could carry ├── StepProblem
+what a node returned or wrote can never be committed (not retried) │   └── UnknownField, WrongType, WrongReturn,
+UnknownRoute, RouterWrites, NotStorable, TooLarge, TooManyIterations ├── NodeTimeout             a node took longer than
+its timeout ├── RouterCancelled         an async router was cut off by the end of the run ├── NodeCancelled           a
+node let a cancellation out that nobody asked the run for ├── RunError                one run │   ├── RunNotFound,
+RunExists, RunTaken, RunFinished, RunInterrupted │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run
+raises when it did not end well │   ├── PauseNotFound, AlreadyAnswered │   ├── GraphChanged        the log tells of a
+node or field that the graph no longer has │   └── EntryNotFound ├── StoreUnavailable        the medium failed; the run
+is given back, nothing is lost │   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew └── PartMissing
+an optional part is not installed
 """
 
 from collections.abc import Iterable, Sequence
@@ -319,9 +311,7 @@ class RunPaused(RunError):
 
 
 class RunFailed(RunError, RuntimeError):
-    """The run failed; `node`, `attempt` and `reason` say where and why, `__cause__` is the original when it is at
-    hand.
-    """
+    """The run failed; `node`, `attempt` and `reason` say where and why, `__cause__` is the original when it is at hand."""
 
     code = "run_failed"
 

@@ -36,8 +36,8 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Graph(DrawnGraph[S]):
-    """A typed graph of functions; ``store`` is a run store or its URL (``sqlite:///runs.db``), None keeps runs in
-    this process alone.
+    """A typed graph of functions; ``store`` is a run store or its URL (``sqlite:///runs.db``), None keeps runs in this
+    process alone.
     """
 
     def __init__(  # noqa: PLR0913  the names are the graph's settings
@@ -76,8 +76,8 @@ class Graph(DrawnGraph[S]):
 
 
 def open_store(url: str) -> RunStore:
-    """Return the run store of ``url``: ``memory:``, ``sqlite:///file.db`` (relative), ``sqlite:////file.db``, or
-    what a plug-in offers.
+    """Return the run store of ``url``: ``memory:``, ``sqlite:///file.db`` (relative), ``sqlite:////file.db``, or what a
+    plug-in offers.
 
     ``?durability=normal`` on a SQLite URL trades safety against power loss for speed. Raises `PartUnknown`.
     """

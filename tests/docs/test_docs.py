@@ -1,7 +1,7 @@
 """The documentation is true: its code runs, its commands exist, and all that it must explain has a heading.
 
-A ```python block is a script of its own; ```python continues goes on from the block before it. A block whose
-first line is `# not run: reason` is skipped, and the reason is listed.
+A ```python block is a script of its own; ```python continues goes on from the block before it. A block whose first line
+is `# not run: reason` is skipped, and the reason is listed.
 """
 
 import argparse

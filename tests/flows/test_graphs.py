@@ -526,11 +526,11 @@ def test_steps_that_do_not_touch_a_large_field_do_not_pay_for_its_size():
         assert graph.run_sync(state).steps == 50
         return moments[-1] - moments[0]
 
-    small = min(seconds(10, False) for _ in range(3))
-    untouched = min(seconds(50_000, False) for _ in range(3))
+    small = min(seconds(10, False) for _ in range(5))
+    untouched = min(seconds(50_000, False) for _ in range(5))
     touched = min(seconds(50_000, True) for _ in range(3))
-    assert untouched < 3 * small
-    assert untouched < touched / 5
+    assert touched > 50 * small, "the field is not large enough to tell"
+    assert untouched < touched / 10
 
 
 # -- buffers of one's own

@@ -174,6 +174,11 @@ def test_the_cost_of_a_step_does_not_grow_with_the_graph():
 def test_the_cost_of_an_item_does_not_grow_with_the_map():
     """Promise 16: 5,000 items against 500."""
 
+    async def seconds(graph, count):
+        began = time.process_time()
+        assert (await graph.start()).count == count
+        return time.process_time() - began
+
     async def main():
         costs = []
         for count in (500, 5_000):
@@ -185,9 +190,7 @@ def test_the_cost_of_an_item_does_not_grow_with_the_map():
 
             graph.add_node(work).add_node(lambda: None, name="end").add_edge("end", END)
             graph.add_map_edge(START, "work", "end", over=lambda count=count: range(count))
-            began = time.process_time()
-            assert (await graph.start()).count == count
-            costs.append((time.process_time() - began) / count)
+            costs.append(min([await seconds(graph, count) for _ in range(3)]) / count)
         assert costs[1] <= 3 * costs[0]
 
     asyncio.run(main())

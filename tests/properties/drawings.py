@@ -1,9 +1,9 @@
 """What a drawn graph is made of, as plain data, and what its nodes and routers do: pure functions of what they are
 shown.
 
-The real graph (`graphs.py`) and the reference interpreter (`reference.py`) both call these functions, so that they
-can only
-differ in when a node runs and in which state it sees. The repr of a `Drawing` is code: a failing one can be pasted.
+The real graph (`graphs.py`) and the reference interpreter (`reference.py`) both call these functions, so that they can
+only differ in when a node runs and in which state it sees. The repr of a `Drawing` is code: a failing one can be
+pasted.
 """
 
 import hashlib

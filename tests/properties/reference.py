@@ -1,9 +1,8 @@
 """What must happen when a drawing runs: docs/how-a-run-moves.md said again, with naive sets and no eye for speed.
 
 Nothing is shared with the engine. A version of the state is the list of the steps in its causal past; a state is the
-fold of
-their writes. What is in flight finishes in the order that ``order`` draws: if the rule is right, the order cannot
-matter.
+fold of their writes. What is in flight finishes in the order that ``order`` draws: if the rule is right, the order
+cannot matter.
 """
 
 import copy

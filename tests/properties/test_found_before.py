@@ -83,9 +83,7 @@ def test_branches_that_end_by_an_empty_choice_merge_in_declared_order(slow: str)
 
 
 def test_the_state_of_a_running_run_holds_what_a_subgraph_has_finished() -> None:
-    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were
-    missing.
-    """
+    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were missing."""
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph, inner = kind(Notes), kind(Notes)
@@ -143,8 +141,8 @@ def test_steps_that_had_no_turn_yet_wait_quietly_while_the_run_is_blocked() -> N
 
 
 def test_a_step_is_not_started_by_an_answer_that_is_not_durable() -> None:
-    """House rule: write it down, then do it. Found: a step ran on an answer whose append was still under way and
-    then failed.
+    """House rule: write it down, then do it. Found: a step ran on an answer whose append was still under way and then
+    failed.
     """
 
     async def life(kind: type[Graph[Any]]) -> list[bool]:
@@ -172,9 +170,7 @@ def test_a_step_is_not_started_by_an_answer_that_is_not_durable() -> None:
 
 
 def test_a_step_with_two_questions_runs_once_when_both_are_answered_at_a_breakpoint() -> None:
-    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a
-    time.
-    """
+    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a time."""
 
     async def life(kind: type[Graph[Any]]) -> tuple[list[str], int]:
         graph, ran = kind(Notes, store=MemoryRunStore()), []
@@ -228,9 +224,7 @@ async def later(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def test_nothing_is_recorded_behind_a_cancellation() -> None:
-    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind
-    it.
-    """
+    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind it."""
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph = kind(Notes, store=SlowStore())
@@ -278,8 +272,8 @@ def test_wait_tells_of_an_end_only_when_it_is_durable() -> None:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("timeout", [None, 500.0])
 def test_a_cancelled_node_may_clean_up_in_peace(timeout: float | None, seed: int) -> None:
-    """Promise 11: cleanup runs, nothing leaks. Found: each task in flight was cancelled twice, the second time in
-    its cleanup.
+    """Promise 11: cleanup runs, nothing leaks. Found: each task in flight was cancelled twice, the second time in its
+    cleanup.
     """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:

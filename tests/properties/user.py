@@ -1,5 +1,5 @@
-"""Whoever starts a run, answers what it asks and brings it back when its process died, until it is done; and the
-final audit.
+"""Whoever starts a run, answers what it asks and brings it back when its process died, until it is done; and the final
+audit.
 """
 
 import asyncio

@@ -584,9 +584,9 @@ def _dense(count: int, lines: int) -> Plan:
     ],
 )
 def test_a_large_plan_is_drawn_soon(plan: Plan, seconds: float) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     svg = to_svg(plan)
-    assert time.perf_counter() - start < seconds
+    assert time.process_time() - start < seconds
     assert svg.count("data-node=") == len(plan.places)
 
 

@@ -97,14 +97,12 @@ class RunStore(Protocol):
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that
-        order.
-        """
+        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that order."""
         ...
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
-        """Keep a cache of the fold of entries 1..number; older ones may be dropped. Ignored when the epoch is not
-        the newest.
+        """Keep a cache of the fold of entries 1..number; older ones may be dropped. Ignored when the epoch is not the
+        newest.
         """
         ...
 
@@ -127,8 +125,7 @@ class RunStore(Protocol):
         """Delete runs last updated longer ago than ``older_than``; return how many.
 
         ``statuses`` defaults to the final ones (DONE, FAILED, CANCELLED): a run that may still go on is only deleted
-        when
-        its status is named.
+        when its status is named.
         """
         ...
 

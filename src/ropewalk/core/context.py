@@ -66,10 +66,9 @@ class Context:
         instead.
 
         Calls are matched by name and, under one name, by order. The result must come back equal from JSON: annotate the
-        return type of ``fn`` for anything that is not plain data. A plain ``fn`` runs in a thread. What ``fn``
-        raises is
-        raised here and is not kept. ``fn`` may still run twice when the process dies before its result is in the log:
-        hand it ``idempotency_key``. Raises `NotStorable`, `TooLarge`.
+        return type of ``fn`` for anything that is not plain data. A plain ``fn`` runs in a thread. What ``fn`` raises
+        is raised here and is not kept. ``fn`` may still run twice when the process dies before its result is in the
+        log: hand it ``idempotency_key``. Raises `NotStorable`, `TooLarge`.
         """
         nth = self._nth(name)
         adapter = _returned_by(fn)
@@ -91,9 +90,8 @@ class Context:
     async def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Any:
         """Ask a person; return the answer, once there is one.
 
-        Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first
-        line, where
-        finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not
+        Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first line,
+        where finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not
         plain data.
         """
         nth = self._nth(f"?{name}")
@@ -105,8 +103,8 @@ class Context:
         raise Asking
 
     def emit(self, data: Any) -> None:
-        """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else
-        is custom.
+        """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else is
+        custom.
 
         Callable from threads. Raises `NotStorable`, `TooLarge`.
         """

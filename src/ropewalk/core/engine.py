@@ -1,13 +1,11 @@
 """Drives one run on this machine: decide (schedule), write it down (store), say it (feed), then do it (steps).
 
 One turn: what is ready starts; when something has finished, its facts go into the schedule, which decides what they
-make
-ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became ready
-starts.
+make ready and where a breakpoint lies; routers choose; all of it is one append; readers are told; then what became
+ready starts.
 
 It is one file because it is one object's life: committing and driving share the same few fields, and every promise
-about
-death, cancelling and order is kept between them.
+about death, cancelling and order is kept between them.
 """
 
 import asyncio
@@ -534,8 +532,7 @@ class Engine:
         """Give the queue ``count`` tasks more; each takes steps until one makes it wait.
 
         Then, as long as steps are left, there are twice as many: nodes that never wait share one task, nodes that do
-        have
-        one each, a few turns of the loop later.
+        have one each, a few turns of the loop later.
         """
         for _ in range(min(count, len(self._queue))):
             task = loop.create_task(self._work_off(loop))

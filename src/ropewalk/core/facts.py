@@ -207,8 +207,8 @@ def read_entry(number: int, body: bytes) -> Entry:
 
 
 def decode(entry: Entry, shape: Shape) -> Fact:
-    """Return the fact of an entry. Raises KeyError naming a field or key that is missing, ValueError for what does
-    not fit.
+    """Return the fact of an entry. Raises KeyError naming a field or key that is missing, ValueError for what does not
+    fit.
     """
     data, node = entry.data, entry.node or ""
     match entry.type:

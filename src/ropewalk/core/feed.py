@@ -1,9 +1,8 @@
 """Lets any number of readers follow a run, each at its own pace: nothing waits for them and none misses or repeats
 anything.
 
-Entries come from the log (the newest are kept here). Live events are kept with the step that said them until its
-entry, which
-holds their text, is in the log; so a reader who comes back in the middle of a step finds what it has not seen.
+Entries come from the log (the newest are kept here). Live events are kept with the step that said them until its entry,
+which holds their text, is in the log; so a reader who comes back in the middle of a step finds what it has not seen.
 """
 
 import asyncio

@@ -33,9 +33,8 @@ _THREADS = 64
 class Graph(Generic[S]):
     """A typed graph of functions.
 
-    Draw it (`node`, `add_edge`, ...), `compile` it, run it: `execute` and `resume` for one run at a time, kept by
-    the graph itself;
-    `start` and `open` for as many as you like.
+    Draw it (`node`, `add_edge`, ...), `compile` it, run it: `execute` and `resume` for one run at a time, kept by the
+    graph itself; `start` and `open` for as many as you like.
     """
 
     def __init__(  # noqa: PLR0913  the names are the graph's settings
@@ -97,8 +96,8 @@ class Graph(Generic[S]):
     ) -> Any:
         """Make a node of the function below; returns the function as it was.
 
-        ``interrupt`` is a breakpoint; ``timeout`` is seconds for one attempt; there is no retry unless ``retry``
-        asks for it.
+        ``interrupt`` is a breakpoint; ``timeout`` is seconds for one attempt; there is no retry unless ``retry`` asks
+        for it.
         """
         if callable(name):
             self.add_node(name)
@@ -159,11 +158,9 @@ class Graph(Generic[S]):
     ) -> "Graph[S]":
         """Let ``router`` choose what follows ``node``.
 
-        It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node.
-        It returns a
-        node's name, ``END``, `Send(name, item)`, or a list of these. ``routes`` declares what it may choose; else
-        its ``Literal``
-        return type or its source tells; where neither can, the choice is checked when it is made.
+        It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node. It
+        returns a node's name, ``END``, `Send(name, item)`, or a list of these. ``routes`` declares what it may choose;
+        else its ``Literal`` return type or its source tells; where neither can, the choice is checked when it is made.
         """
         self._unfrozen("a router edge")
         called = router if isinstance(router, str) or router not in self._functions() else self._functions()[router]
@@ -180,8 +177,8 @@ class Graph(Generic[S]):
         parallel: bool = False,
         repeat_names: Iterable[str] | None = None,
     ) -> "Graph[S]":
-        """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after
-        the other.
+        """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after the
+        other.
         """
         self._unfrozen("a repeating edge")
         labels = tuple(repeat_names or ())
@@ -192,8 +189,8 @@ class Graph(Generic[S]):
         return self
 
     def add_map_edge(self, source: str, node: str, target: str, *, over: Callable[..., Iterable[Any]]) -> "Graph[S]":
-        """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in
-        item order.
+        """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in item
+        order.
 
         The node takes the item as its parameter ``item``.
         """
@@ -221,8 +218,7 @@ class Graph(Generic[S]):
         """Start a run and return at once; call it inside a running loop.
 
         ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is
-        durable is told
-        by `Run.admitted` and every other await on it; there, an existing ``run_id`` raises `RunExists`.
+        durable is told by `Run.admitted` and every other await on it; there, an existing ``run_id`` raises `RunExists`.
         """
         try:
             asyncio.get_running_loop()
@@ -259,9 +255,8 @@ class Graph(Generic[S]):
     ) -> str:
         """Run the graph until it ends or pauses; return the run's id. `chain_status` and `state` tell the rest.
 
-        The initial values are those the graph's state object holds now, and it mirrors the run afterwards.
-        Cancelling this call
-        stops the run where it is; `resume` goes on. Raises `RunFailed`, `RunCancelled`, `RunExists`.
+        The initial values are those the graph's state object holds now, and it mirrors the run afterwards. Cancelling
+        this call stops the run where it is; `resume` goes on. Raises `RunFailed`, `RunCancelled`, `RunExists`.
         """
         if isinstance(initial_state, int | float):  # the seeds' first positional parameter is the timeout
             initial_state, timeout = None, float(initial_state)
@@ -279,9 +274,7 @@ class Graph(Generic[S]):
         timeout: float | None = None,  # noqa: ASYNC109  the seeds' name: a limit of the run, not of this call
         max_node_iterations: int | None = None,
     ) -> str:
-        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops
-        again.
-        """
+        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops again."""
         run = self._current()
         if self._resume_at is not None:
             at, self._resume_at = self._resume_at, None

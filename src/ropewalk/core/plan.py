@@ -1,10 +1,8 @@
 """A plan: a compiled graph, frozen; what the scheduler, the pictures and the content hash read.
 
 A plan is a tuple of places. A place is where steps happen: a node of the drawing, START, END, or the copy of a node
-that a
-map or repeat edge runs between two others. Edges are numbered in the order they were drawn; that order is the order
-in which
-a join merges its branches. A subgraph is a place that holds a plan of its own.
+that a map or repeat edge runs between two others. Edges are numbered in the order they were drawn; that order is the
+order in which a join merges its branches. A subgraph is a place that holds a plan of its own.
 """
 
 import hashlib

@@ -61,9 +61,8 @@ class Pause:
 class Run(Generic[S]):
     """One execution of a graph. Made by `Graph.start` and `Graph.open`.
 
-    ``await run`` gives the final state, or raises `RunPaused`, `RunFailed`, `RunCancelled`, and `RunTaken` when
-    another process
-    took the run over.
+    ``await run`` gives the final state, or raises `RunPaused`, `RunFailed`, `RunCancelled`, and `RunTaken` when another
+    process took the run over.
     """
 
     def __init__(self, run_id: str, desk: "Desk", engine: Engine | None = None) -> None:
@@ -136,8 +135,8 @@ class Run(Generic[S]):
         return self._result().__await__()
 
     async def admitted(self) -> None:
-        """Return when the run and its input are durable. Raises `RunExists`, `StoreUnavailable`, and what is wrong
-        with the input.
+        """Return when the run and its input are durable. Raises `RunExists`, `StoreUnavailable`, and what is wrong with
+        the input.
         """
         if self._admission is not None:
             await asyncio.shield(self._admission)
@@ -176,8 +175,7 @@ class Run(Generic[S]):
         happens.
 
         Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused``
-        while the run is
-        paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
+        while the run is paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
         """
         cursor = parse_event_id(after)
         await self.admitted()
@@ -292,8 +290,8 @@ class Run(Generic[S]):
     async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
         """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
 
-        It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises
-        for ``updates``.
+        It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises for
+        ``updates``.
         """
         await self._settled()
         return await self._desk.fork(self, at, updates)

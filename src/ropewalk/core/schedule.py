@@ -3,11 +3,9 @@
 It is one file because it is one rule: each method below is a sentence of that page, and none makes sense without the
 rest.
 
-The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint
-was hit come
-out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be
-replayed and
-any drawing tried with thousands of random orders.
+The log's facts go in one by one through `apply`; what has become ready, what must be chosen and where a breakpoint was
+hit come out in `ready`, `undecided` and `unannounced`. Nothing here knows a clock, a loop or a store, so any log can be
+replayed and any drawing tried with thousands of random orders.
 """
 
 import hashlib

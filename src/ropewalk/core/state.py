@@ -32,8 +32,7 @@ from ropewalk.errors import NotStorable, StepProblem, TooLarge, UnknownField, Wr
 
 class GraphState(BaseModel):
     """What a graph's nodes share. Fields are annotated ``History[T]``, ``Incremental[T]``, ``Reduced[T, fn]`` or
-    ``LastValue[T]``;
-    a plain annotation is a ``LastValue``.
+    ``LastValue[T]``; a plain annotation is a ``LastValue``.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False)

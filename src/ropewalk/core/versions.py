@@ -1,10 +1,8 @@
 """Versions: the state along each branch, and how branches become one again.
 
 A version knows the versions it came from and what it added. Its history is the steps in its causal past, in an order
-that no
-clock has a part in: the first parent's history, then what each further parent adds, then its own writes. Its values
-are the
-fold of that.
+that no clock has a part in: the first parent's history, then what each further parent adds, then its own writes. Its
+values are the fold of that.
 """
 
 import heapq
@@ -50,8 +48,7 @@ class Versions:
         """Return ``version`` with ``writes`` behind it.
 
         ``only`` gives the caller's hold on ``version`` away. If nobody else has one, nothing will ever point at it
-        again and
-        the new version takes its place in the history, so that a long branch stays one version.
+        again and the new version takes its place in the history, so that a long branch stays one version.
         """
         if not only:
             version.refs += 1
@@ -137,9 +134,7 @@ def _above_their_base(versions: Sequence[Version]) -> set[Version]:
 
 
 def _history(version: Version, past: set[Version], seen: set[Version]) -> list[Version]:
-    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to
-    it.
-    """
+    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to it."""
     found: list[Version] = []
     walk: list[tuple[Version, int]] = [(version, 0)]
     entered = {version}

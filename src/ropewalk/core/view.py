@@ -1,5 +1,5 @@
-"""The state as one step sees it: a copy made field by field when first read, so that what a step does not touch
-costs nothing.
+"""The state as one step sees it: a copy made field by field when first read, so that what a step does not touch costs
+nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,8 +47,7 @@ def view_class(state_class: type[BaseModel]) -> Any:
     """Return a function from values to a view of them.
 
     A view is an instance of ``state_class`` (of a subclass made here) whose dictionary holds the unchangeable values
-    from
-    the start and each changeable one, copied, from its first read on. Comparing the two tells what a step changed.
+    from the start and each changeable one, copied, from its first read on. Comparing the two tells what a step changed.
     """
     fields = tuple(state_class.model_fields)
     known = frozenset(fields)

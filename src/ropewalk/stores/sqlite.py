@@ -27,9 +27,9 @@ _ABOVE_ALL_KEYS = 2**63 - 1
 class SqliteRunStore:
     """Keeps runs in the SQLite file at ``path``, which is created, with its folders, when it is first needed.
 
-    Any number of processes may use the file at once, and any number of event loops one store.
-    ``durability="full"`` syncs the disk before a call returns; ``"normal"`` survives the death of the process,
-    not always that of the machine.
+    Any number of processes may use the file at once, and any number of event loops one store. ``durability="full"``
+    syncs the disk before a call returns; ``"normal"`` survives the death of the process, not always that of the
+    machine.
     """
 
     def __init__(

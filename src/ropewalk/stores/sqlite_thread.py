@@ -4,9 +4,8 @@
 2. The thread waits for a job and takes what else has come meanwhile: the group that is committed together.
 3. It answers with one `call_soon_threadsafe` per event loop, so that a batch wakes each loop once.
 
-The thread is a daemon and holds nothing of what callers hold: a store that is simply dropped ends it, and
-so does the interpreter's exit, which gives it a moment to finish. A forked process finds no thread of its own
-and starts one.
+The thread is a daemon and holds nothing of what callers hold: a store that is simply dropped ends it, and so does the
+interpreter's exit, which gives it a moment to finish. A forked process finds no thread of its own and starts one.
 """
 
 from __future__ import annotations

@@ -23,14 +23,13 @@ def to_svg(
 ) -> str:
     """Return ``plan`` as one SVG element, with what a run has done so far where that is given.
 
-    ``statuses`` maps a node path to pending, running, waiting, failed or done; another word is shown, but not
-    coloured. With a mapping, even an empty one, every node keeps room for its sign, so the picture of a run
-    never moves. ``counts`` says how many steps ran at a node. ``taken`` says how often an edge was taken, by
-    the paths of its two ends; it is never guessed from statuses, for a finished node doesn't tell which way
-    the run came.
+    ``statuses`` maps a node path to pending, running, waiting, failed or done; another word is shown, but not coloured.
+    With a mapping, even an empty one, every node keeps room for its sign, so the picture of a run never moves.
+    ``counts`` says how many steps ran at a node. ``taken`` says how often an edge was taken, by the paths of its two
+    ends; it is never guessed from statuses, for a finished node doesn't tell which way the run came.
 
-    Parts are marked for scripts: ``data-node``, ``data-status``, ``data-edge`` (``source->target``),
-    ``data-kind`` (arrow, router, map), ``data-taken``, and ``data-back`` where an edge closes a loop.
+    Parts are marked for scripts: ``data-node``, ``data-status``, ``data-edge`` (``source->target``), ``data-kind``
+    (arrow, router, map), ``data-taken``, and ``data-back`` where an edge closes a loop.
     """
     shapes = outline(plan)
     progress = Progress(statuses=statuses, counts=counts or {}, taken=taken or {})

@@ -1,7 +1,7 @@
 """An outline as the text of a Mermaid flowchart.
 
-Ids are made up and every character of a name that means something to Mermaid, HTML or Markdown is written as
-its number, so no name can break out of its label.
+Ids are made up and every character of a name that means something to Mermaid, HTML or Markdown is written as its
+number, so no name can break out of its label.
 """
 
 import re

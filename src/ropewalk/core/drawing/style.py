@@ -1,7 +1,7 @@
 """The looks of an SVG picture: colours for light and for dark, and the signs of statuses and notes.
 
-Every rule stands under the class of the picture, because the style of an SVG that is part of a page holds for
-the whole page. Colours are written out, without variables: converters to PNG and PDF know no variables.
+Every rule stands under the class of the picture, because the style of an SVG that is part of a page holds for the whole
+page. Colours are written out, without variables: converters to PNG and PDF know no variables.
 """
 
 ROOT = "ropewalk-graph"

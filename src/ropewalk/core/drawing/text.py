@@ -1,8 +1,7 @@
 """How wide a text is when drawn, how it is cut to fit, what of it may be drawn at all.
 
-No font is asked: a picture is made where there may be none. The estimate leans to the wide side (a common
-sans-serif of a Linux desktop, wider than Arial), so that a label never leaves its box; a narrower font leaves
-a little air.
+No font is asked: a picture is made where there may be none. The estimate leans to the wide side (a common sans-serif of
+a Linux desktop, wider than Arial), so that a label never leaves its box; a narrower font leaves a little air.
 """
 
 import unicodedata
@@ -25,8 +24,7 @@ def legal(text: str) -> str:
 def clean(text: str) -> str:
     """Return ``text`` on one line, fit for display.
 
-    Marks that change the direction of writing are replaced too: a name must not reorder what stands next to
-    it.
+    Marks that change the direction of writing are replaced too: a name must not reorder what stands next to it.
     """
     shown = ("\ufffd" if unicodedata.bidirectional(char) in _TURNS else char for char in legal(text))
     return " ".join("".join(shown).split())

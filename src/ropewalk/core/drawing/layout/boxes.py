@@ -9,8 +9,8 @@ Point = tuple[float, float]
 class Port:
     """Where lines touch a box, measured from the box's upper left corner.
 
-    Lines that run forward touch it at ``x``, ``y`` from the side. A line that returns may touch the rectangle
-    from below or above, unless something of the same box is in the way.
+    Lines that run forward touch it at ``x``, ``y`` from the side. A line that returns may touch the rectangle from
+    below or above, unless something of the same box is in the way.
     """
 
     x: float
@@ -48,8 +48,8 @@ class Link:
 class Route:
     """Where a link runs.
 
-    Between two points of different height the line of a curved route swings from level to level; other routes
-    have level and upright stretches only.
+    Between two points of different height the line of a curved route swings from level to level; other routes have
+    level and upright stretches only.
     """
 
     points: tuple[Point, ...]

@@ -1,7 +1,7 @@
 """How the lines run, and with them where the columns stand.
 
-A forward line is level wherever it passes a column and swings only in the free space between two columns: it
-can't run through a box. What runs around the columns is left to ``returns``.
+A forward line is level wherever it passes a column and swings only in the free space between two columns: it can't run
+through a box. What runs around the columns is left to ``returns``.
 """
 
 from collections.abc import Sequence

@@ -11,10 +11,10 @@ MOST_STEPS = 1_000_000
 def find_back_links(count: int, links: Sequence[Link]) -> set[int]:
     """Return links without which there is no loop.
 
-    They are those that lead back in a depth-first walk from the first box, unless there is another reading in
-    which rather the chosen ones do. Take ``research`` and ``draft``, which both lead to ``join`` and on to
-    ``review``, and a choice that leads from there back to ``draft``: a walk that came by ``research`` meets
-    ``draft`` last, yet it is ``review`` that goes back.
+    They are those that lead back in a depth-first walk from the first box, unless there is another reading in which
+    rather the chosen ones do. Take ``research`` and ``draft``, which both lead to ``join`` and on to ``review``, and a
+    choice that leads from there back to ``draft``: a walk that came by ``research`` meets ``draft`` last, yet it is
+    ``review`` that goes back.
     """
     leaving: list[list[int]] = [[] for _ in range(count)]
     for number, link in enumerate(links):

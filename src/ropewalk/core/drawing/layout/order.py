@@ -1,7 +1,7 @@
 """In which order the items of a column stand, so that few lines cross.
 
-Each column is sorted by the mean position of what its items are linked to, forwards and backwards in turn;
-the order with the fewest crossings is kept. It begins with the declared order, and ties leave it as it is.
+Each column is sorted by the mean position of what its items are linked to, forwards and backwards in turn; the order
+with the fewest crossings is kept. It begins with the declared order, and ties leave it as it is.
 """
 
 from bisect import bisect_right, insort

@@ -1,10 +1,9 @@
 """How far down each item stands: as level with its neighbours as the order of the columns allows.
 
-For each column this is solved exactly: the items that would overlap where they want to be become one block,
-and a block stands where the weighted sum of the distances to what its items want is least. So a line of
-single nodes is straight, two equal branches lie evenly around their fork, and the lighter of two unequal ones
-steps aside. Bends have next to no weight in this; when the boxes stand, long links are drawn as straight as
-the boxes leave room for.
+For each column this is solved exactly: the items that would overlap where they want to be become one block, and a block
+stands where the weighted sum of the distances to what its items want is least. So a line of single nodes is straight,
+two equal branches lie evenly around their fork, and the lighter of two unequal ones steps aside. Bends have next to no
+weight in this; when the boxes stand, long links are drawn as straight as the boxes leave room for.
 """
 
 from collections.abc import Callable, Sequence
