@@ -311,7 +311,9 @@ class RunPaused(RunError):
 
 
 class RunFailed(RunError, RuntimeError):
-    """The run failed; `node`, `attempt` and `reason` say where and why, `__cause__` is the original when it is at hand."""
+    """The run failed; `node`, `attempt` and `reason` say where and why, `__cause__` is the original when it is at
+    hand.
+    """
 
     code = "run_failed"
 

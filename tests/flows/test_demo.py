@@ -204,7 +204,9 @@ def at_a_terminal(folder: Path, typed: bytes, *arguments: str) -> tuple[str, int
     seen = b""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 0.2)[0]:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            if b"Publish this digest?" in seen and typed == b"\x03":  # a signal just before the read is not seen by it
+                os.write(terminal, typed)
             continue
         try:
             piece = os.read(terminal, 65536)
@@ -213,7 +215,7 @@ def at_a_terminal(folder: Path, typed: bytes, *arguments: str) -> tuple[str, int
         if not piece:
             break
         seen += piece
-        if b"Publish this digest?" in seen and typed:
+        if b"Publish this digest?" in seen and typed and typed != b"\x03":
             os.write(terminal, typed)
             typed = b""
     _, status = os.waitpid(pid, 0)

@@ -83,7 +83,9 @@ def test_branches_that_end_by_an_empty_choice_merge_in_declared_order(slow: str)
 
 
 def test_the_state_of_a_running_run_holds_what_a_subgraph_has_finished() -> None:
-    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were missing."""
+    """DESIGN 3.6: graph.state shows the union of all committed. Found: steps inside a subgraph under way were
+    missing.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph, inner = kind(Notes), kind(Notes)
@@ -170,7 +172,9 @@ def test_a_step_is_not_started_by_an_answer_that_is_not_durable() -> None:
 
 
 def test_a_step_with_two_questions_runs_once_when_both_are_answered_at_a_breakpoint() -> None:
-    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a time."""
+    """Promise 3. Found: two answers while a breakpoint held the run made the step ready twice; it ran twice at a
+    time.
+    """
 
     async def life(kind: type[Graph[Any]]) -> tuple[list[str], int]:
         graph, ran = kind(Notes, store=MemoryRunStore()), []
@@ -224,7 +228,9 @@ async def later(seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def test_nothing_is_recorded_behind_a_cancellation() -> None:
-    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind it."""
+    """Promise 11: late writes are discarded. Found: a ctx.step that waited for cancel()'s commit was written behind
+    it.
+    """
 
     async def life(kind: type[Graph[Any]]) -> list[str]:
         graph = kind(Notes, store=SlowStore())

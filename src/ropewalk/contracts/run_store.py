@@ -97,7 +97,9 @@ class RunStore(Protocol):
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that order."""
+        """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that
+        order.
+        """
         ...
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:

@@ -129,7 +129,9 @@ class _Builder:
         return Plan(name=self._drawing.name, places=places)
 
     def _lay_out(self) -> None:
-        """Give every node its place, and every map or repeating edge a copy of its node's, in the order of declaration."""
+        """Give every node its place, and every map or repeating edge a copy of its node's, in the order of
+        declaration.
+        """
         drawing = self._drawing
         fans = [(number, edge) for number, edge in enumerate(drawing.edges) if isinstance(edge, FanDrawn)]
         bodies = {edge.node for _, edge in fans}

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ropewalk.contracts import NewRun, RunRecord, RunStore
-from ropewalk.core.engine import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Engine, Settings
+from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, StateEdited, decode, read_entry
 from ropewalk.core.feed import Feed
+from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule

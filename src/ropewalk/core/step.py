@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+import weakref
 from typing import Any, NamedTuple, Protocol, cast
 
 from ropewalk.codec import RawJson
@@ -147,10 +148,17 @@ async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner:
     raise NodeTimeout(step.path, seconds)
 
 
+_STOPPED: "weakref.WeakSet[asyncio.Task[Any]]" = weakref.WeakSet()
+"""Tasks that `stop_tasks` has cancelled. `Task.cancelling` cannot tell: up to Python 3.12 a `TaskGroup` in a node may
+leave a cancellation of its own behind.
+"""
+
+
 async def stop_tasks(tasks: "list[tuple[str, asyncio.Task[Any]]]") -> None:
     """Cancel tasks and wait for their cleanup; one that does not end in time is reported and left behind."""
     for _, task in tasks:
-        if not task.cancelling():  # a second cancellation would hit its cleanup
+        if task not in _STOPPED:  # a second cancellation would hit its cleanup
+            _STOPPED.add(task)
             task.cancel()
     waiting = {task for _, task in tasks if not task.done()}
     if waiting:
@@ -163,6 +171,17 @@ async def stop_tasks(tasks: "list[tuple[str, asyncio.Task[Any]]]") -> None:
             task.add_done_callback(_ignore)
         else:
             _ignore(task)
+
+
+def forget_cancellations(task: "asyncio.Task[Any]") -> bool:
+    """Clear what a node has left of its own cancellations; return True for a task that `stop_tasks` has cancelled."""
+    if not task.cancelling():
+        return False
+    if task in _STOPPED:
+        return True
+    while task.uncancel():
+        pass
+    return False
 
 
 def _ignore(task: "asyncio.Task[Any]") -> None:

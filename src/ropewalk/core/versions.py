@@ -134,7 +134,9 @@ def _above_their_base(versions: Sequence[Version]) -> set[Version]:
 
 
 def _history(version: Version, past: set[Version], seen: set[Version]) -> list[Version]:
-    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to it."""
+    """Return the versions of ``past`` in the history of ``version`` that are not in ``seen``, in order; add them to
+    it.
+    """
     found: list[Version] = []
     walk: list[tuple[Version, int]] = [(version, 0)]
     entered = {version}

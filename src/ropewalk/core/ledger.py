@@ -1,0 +1,354 @@
+"""Writes a run's facts down, one commit at a time: fold them, let routers choose, append, then tell the readers.
+
+What the engine does between two commits (start steps, wait, stop) is in `core/engine.py`; here is what makes a commit
+whole: facts of one commit stand together in the log or not at all, and nobody hears of them before.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ropewalk.codec import RawJson, legible
+from ropewalk.contracts import RunStore
+from ropewalk.core.choosing import ask, routes_by
+from ropewalk.core.facts import (
+    Answered,
+    Choice,
+    Fact,
+    Paused,
+    Reset,
+    RunStarted,
+    RunStopped,
+    StateEdited,
+    StepFailed,
+    StepFinished,
+    StepRecorded,
+    encode,
+    node_of,
+    type_of,
+)
+from ropewalk.core.feed import Feed, Logged
+from ropewalk.core.places import Firing
+from ropewalk.core.plan import Router
+from ropewalk.core.schedule import Schedule, pause_id
+from ropewalk.core.snapshot import dump_snapshot
+from ropewalk.core.state import Shape
+from ropewalk.core.step import trace_of
+from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted
+
+log = logging.getLogger("ropewalk")
+
+Facts = Sequence[Fact] | Callable[[], Sequence[Fact]]
+Folding = Generator[Awaitable[Any], Any, None]
+"""Goes on with a fold; yields what has to be awaited on the way and is sent its result."""
+
+KEPT_WITHOUT_STORE = 10_000
+"""Entries that a run without a store keeps."""
+KEPT_WITH_STORE = 1_024
+_SNAPSHOT_BYTES = 256 * 1024
+_OUTCOMES = (StepFinished, StepFailed, Paused)
+"""Facts with which a step is no longer in flight."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a run is driven."""
+
+    timeout: float | None
+    """Seconds the run may be under way, pauses left out."""
+    max_concurrency: int | None
+    threads: Executor
+    verbose: bool = False
+    """Log every entry."""
+    clock: Callable[[], float] = time.time
+
+
+class Ledger:
+    """The log of one run as its owner writes it, with the fold of what is written."""
+
+    def __init__(
+        self, schedule: Schedule, *, store: RunStore | None, epoch: int, settings: Settings, feed: Feed | None = None
+    ) -> None:
+        self.schedule = schedule
+        self.shape: Shape = schedule.shape
+        self.run_id = schedule.run_id
+        self.epoch = epoch
+        self.settings = settings
+        self.feed = feed or Feed(KEPT_WITH_STORE if store else KEPT_WITHOUT_STORE, schedule.number)
+        self.cause: BaseException | None = None
+        """The exception behind the run's failure, when it happened in this process."""
+        self.lost: BaseException | None = None
+        """Why this process may not or could not go on: the run was taken, the store failed, the driver was stopped."""
+        self.is_ahead = False
+        """True while the fold holds what the store may not have: an append is under way or has failed."""
+        self.in_flight: dict[str, asyncio.Task[None] | None] = {}
+        """Steps that began and whose outcome is not in the fold yet; None for the one the driver itself awaits."""
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._router: asyncio.Future[Any] | None = None
+        """The async router that a commit waits for."""
+        self._is_ending = False
+        """True while the end that somebody wants for the run is on its way: what steps still say is not waited for."""
+        self._grown = 0
+        """Bytes appended since the last snapshot."""
+        self._snapshot_at = _SNAPSHOT_BYTES
+        self._committing: set[asyncio.Task[None]] = set()
+
+    def set_timeout(self, timeout: float | None) -> None:
+        if timeout is not None:
+            self.settings = replace(self.settings, timeout=timeout)
+
+    def verdict(self) -> RunStopped | None:
+        """Say how the stretch ends, now that nothing is in flight; None when something can still start."""
+        raise NotImplementedError
+
+    def lose(self, error: BaseException) -> None:
+        """Note that nothing more may be written here."""
+        if self.lost is None:
+            self.lost = RunInterrupted(self.run_id) if isinstance(error, asyncio.CancelledError) else error
+
+    # -- one commit ---------------------------------------------------------------------------------------------------
+
+    async def commit(self, facts: Facts) -> None:
+        """Fold, decide, append and say ``facts``; raises what the store raises, after which the ledger is `lost`.
+
+        ``facts`` may be a function: it is asked when no other commit can come between, and may still refuse.
+        """
+        batch: list[Logged] = []
+        rest: Folding | None = None
+        store = self._store
+        if store is None and not self._lock.locked() and self.lost is None and not self._is_over():
+            rest = self._fold(facts() if callable(facts) else facts, batch)
+            if rest is None:  # nobody is to be asked: nothing can come between, so there is nothing to lock
+                self._say(batch)
+                return
+        async with self._lock:
+            if self.lost is not None:
+                raise self.lost
+            wanted = None if rest else self._allowed(facts() if callable(facts) else facts)
+            if wanted is None and rest is None:
+                return
+            self.is_ahead = store is not None
+            try:
+                rest = rest if wanted is None else self._fold(wanted, batch)
+                if rest is not None:
+                    await self._follow(rest)
+                if store is not None and batch:
+                    await self._append(store, batch)
+            except BaseException as error:
+                self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
+                raise
+            self.is_ahead = False
+            self._say(batch)
+
+    async def commit_whole(self, facts: Facts) -> None:
+        """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""
+        task = asyncio.create_task(self.commit(facts))
+        self._committing.add(task)
+        task.add_done_callback(self._committed)
+        await asyncio.shield(task)
+
+    def _committed(self, task: "asyncio.Task[None]") -> None:
+        self._committing.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller, if it is still there, has it from the shield
+
+    async def admit(self, admit: Callable[[list[bytes], str], Any], facts: Sequence[Fact]) -> None:
+        """Commit the first facts by ``admit``, which hands the bodies to the store's `create`."""
+        batch: list[Logged] = []
+        self.is_ahead = self._store is not None
+        try:
+            rest = self._fold(facts, batch)
+            if rest is not None:
+                await self._follow(rest)
+            if self._store is not None:
+                bodies = [encode(logged.fact, logged.at) for logged in batch]
+                self.epoch = await admit(bodies, self.schedule.status)
+        except BaseException as error:
+            self.lose(error)
+            raise
+        self.is_ahead = False
+        self._say(batch)
+
+    async def settled(self) -> None:
+        """Return when nothing is on its way into the log; raise what kept it from getting there."""
+        async with self._lock:
+            if self.lost is not None:
+                raise self.lost
+
+    def _is_over(self) -> bool:
+        return self.schedule.status not in ("RUNNING", "IDLE")
+
+    def _allowed(self, facts: Sequence[Fact]) -> Sequence[Fact] | None:
+        """Return the facts that may still follow, now that no other commit can come between; None when none may.
+
+        What a step did that was in flight when the run was ended counts for nothing. Raises `RunFinished`, `TooLate`.
+        """
+        if not self._is_over() and not self._is_ending:
+            return facts
+        status = self.schedule.status
+        for fact in facts:
+            if isinstance(fact, StepRecorded):
+                raise TooLate
+            if status in ("DONE", "CANCELLED") and isinstance(fact, RunStopped | StateEdited):
+                what = "ending it" if isinstance(fact, RunStopped) else "editing its state"
+                raise RunFinished(self.run_id, status, what)
+        allowed = [fact for fact in facts if not isinstance(fact, _OUTCOMES)]
+        return allowed if allowed or not facts else None
+
+    async def _append(self, store: RunStore, batch: list[Logged]) -> None:
+        bodies = [encode(logged.fact, logged.at) for logged in batch]
+        await store.append(
+            self.run_id,
+            epoch=self.epoch,
+            after=batch[0].number - 1,
+            bodies=bodies,
+            status=self.schedule.status,
+            at=batch[-1].at,
+        )
+        self._grown += sum(map(len, bodies))
+        if self._grown > self._snapshot_at:
+            await self._snapshot(store)
+
+    async def _snapshot(self, store: RunStore) -> None:
+        """Keep the fold; the larger it is, the more must be appended before the next one."""
+        body = dump_snapshot(self.schedule)
+        self._grown, self._snapshot_at = 0, max(_SNAPSHOT_BYTES, 4 * len(body))
+        await store.save_snapshot(self.run_id, epoch=self.epoch, number=self.schedule.number, body=body)
+
+    def _say(self, batch: list[Logged]) -> None:
+        if batch:
+            self.feed.say(batch)
+            if self.settings.verbose:
+                for number, _, fact in batch:
+                    log.info("run %s: %d %s %s", self.run_id, number, type_of(fact), node_of(fact) or "")
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def _fold(self, facts: Sequence[Fact], batch: list[Logged]) -> Folding | None:
+        """Fold ``facts`` into ``batch``; return how it goes on where somebody is to be asked or told, else None."""
+        schedule, in_flight = self.schedule, self.in_flight
+        at = self.settings.clock()
+        rest = iter(facts)
+        for fact in rest:
+            if isinstance(fact, _OUTCOMES):
+                in_flight.pop(fact.step, None)
+            number = schedule.number + 1
+            schedule.apply(number, at, fact)
+            batch.append(Logged(number, at, fact))
+            if schedule.undecided:
+                return self._fold_on(rest, at, batch)
+        goes_on = (schedule.ready or in_flight) and not schedule.held and not schedule.unannounced
+        return None if goes_on and schedule.failure is None else self._fold_on(rest, at, batch)
+
+    def _fold_on(self, rest: Iterator[Fact], at: float, batch: list[Logged]) -> Folding:
+        """Let routers choose, announce breakpoints, end the stretch: all that follows from the facts at once."""
+        schedule = self.schedule
+        yield from self._choose_last(at, batch)
+        for fact in rest:
+            self._add(fact, at, batch)
+            yield from self._choose_last(at, batch)
+        while schedule.unannounced:
+            firing = schedule.unannounced[0]
+            pause = pause_id(self.run_id, firing.id, "breakpoint", str(firing.held))
+            payload = RawJson(b'{"when":"%b"}' % str(firing.held).encode())
+            self._add(Paused(pause, "breakpoint", firing.path, firing.id, payload), at, batch)
+        end = None
+        if not self.in_flight and not self._is_ending and schedule.status == "RUNNING":
+            end = self.verdict()
+        if end is None and schedule.status == "FAILED" and batch and type(batch[-1].fact) is Answered:
+            end = schedule.failure  # the answer is kept, and the last entry still tells how the run stands
+        if end is not None:
+            self._add(end, at, batch)
+
+    def _add(self, fact: Fact, at: float, batch: list[Logged]) -> None:
+        if isinstance(fact, _OUTCOMES):
+            self.in_flight.pop(fact.step, None)
+        number = self.schedule.number + 1
+        self.schedule.apply(number, at, fact)
+        batch.append(Logged(number, at, fact))
+
+    def _choose_last(self, at: float, batch: list[Logged]) -> Folding:
+        """Complete the newest fact with what is chosen behind it."""
+        if self.schedule.undecided and self.schedule.failure is None:
+            number, _, fact = batch.pop()
+            fact, failed = yield from self._choosing(fact)
+            batch.append(Logged(number, at, fact))
+            if failed is not None:
+                self._add(failed, at, batch)
+
+    def _choosing(self, fact: Fact) -> "Generator[Awaitable[Any], Any, tuple[Fact, StepFailed | None]]":
+        """Ask the routers and map edges of everything that departs; return ``fact`` with the choices."""
+        schedule = self.schedule
+        choices: list[Choice] = list(getattr(fact, "choices", ()))
+        while schedule.undecided:
+            departure, departing = next(iter(schedule.undecided.items()))
+            if isinstance(departing, Firing):
+                plan, path, version = departing.scope.plan, departing.path, departing.out
+                ways = plan.ways[departing.place.index]
+            else:
+                plan, path = departing.plan, f"{departing.path}START"
+                version = departing.parent.version if departing.parent else schedule.first
+                ways = plan.ways[0]
+            assert version is not None
+            try:
+                for index, way in enumerate(ways):
+                    if isinstance(way.exit, Router) and way.exit.choose is None:
+                        continue
+                    value, view = ask(way, self.shape, version.values)
+                    if not isinstance(value, str) and hasattr(value, "__await__"):
+                        value = yield value
+                    choice = Choice(
+                        departure, index, routes_by(way, value, view, shape=self.shape, plan=plan, path=path)
+                    )
+                    choices.append(choice)
+                    schedule.decide(choice)
+            except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
+                self.cause = error
+                made = tuple(choice for choice in choices if choice.departure != departure)
+                return _with(fact, made), failure_of(departure, path, 1, error, None)
+        return _with(fact, tuple(choices)), None
+
+    async def _follow(self, folding: Folding) -> None:
+        """Drive a fold to its end, awaiting the async routers it meets."""
+        try:
+            waits = next(folding)
+            while True:
+                self._router = asyncio.ensure_future(waits)
+                try:
+                    chosen = await self._router
+                except asyncio.CancelledError:
+                    if not self._router.cancelled():
+                        raise
+                    waits = folding.throw(RouterCancelled())
+                except Exception as error:  # noqa: BLE001  the router's, handed to where its result was wanted
+                    waits = folding.throw(error)
+                else:
+                    waits = folding.send(chosen)
+                finally:
+                    self._router = None
+        except StopIteration:
+            return
+
+
+class TooLate(Exception):
+    """What came to be recorded comes from a step whose run has ended."""
+
+
+def failure_of(step: str, node: str, attempt: int, error: Exception, retry_at: float | None) -> StepFailed:
+    """Return the fact of a failed attempt: the code and message of the error, and its trace."""
+    code = error.code if isinstance(error, RopewalkError) else "node_failed"
+    message = legible(str(error)) or type(error).__name__
+    return StepFailed(step, node, attempt, code, message, type(error).__name__, legible(trace_of(error)), retry_at)
+
+
+def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
+    if not choices:
+        return fact
+    if isinstance(fact, RunStarted | StepFinished | Answered | Reset):
+        return fact._replace(choices=choices)
+    raise AssertionError(f"{fact!r} lets nothing depart")
