@@ -19,7 +19,6 @@ from typing import Any
 
 from ropewalk import Run
 from ropewalk.cli.follow import follow
-from ropewalk.cli.progress import picture_of
 from ropewalk.cli.remembered import own_folder, remember
 from ropewalk.cli.screen import Screen
 from ropewalk.errors import GraphChanged, RopewalkError, RunTaken
@@ -242,7 +241,7 @@ class Demo:
 
 
 async def _draw(run: Run[Desk], file: Path) -> None:
-    (await picture_of(graph, run, await run.history())).save(file)
+    await asyncio.to_thread(file.write_text, await run.picture(), encoding="utf-8")
 
 
 def _folder(given: str | None) -> Path:

@@ -46,8 +46,11 @@ def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float, *, 
     """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are; ``plain``: there are
     none.
     """
-    raw = to_json(data) if plain else dump_json(data)
-    body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
+    if plain:
+        body = to_json({"type": kind, "node": node, "at": at, "data": data})
+    else:
+        raw = dump_json(data)
+        body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
     if len(body) > MAX_ENTRY_BYTES:
         raise TooLarge(f"The {kind} entry of {node!r}", len(body), MAX_ENTRY_BYTES)
     return body

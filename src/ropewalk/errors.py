@@ -2,18 +2,27 @@
 
 It is one file because it is one vocabulary: codes, messages and the tree below are read together.
 
-RopewalkError ├── GraphInvalid            the drawing has mistakes, all listed ├── GraphFrozen             something was
-added after compile() ├── StateMissing            a run needs an initial state that nobody gave ├── PartUnknown
-a URL names no part ├── InvalidId               an id that no store or broker could carry ├── StepProblem
-what a node returned or wrote can never be committed (not retried) │   └── UnknownField, WrongType, WrongReturn,
-UnknownRoute, RouterWrites, NotStorable, TooLarge, TooManyIterations ├── NodeTimeout             a node took longer than
-its timeout ├── RouterCancelled         an async router was cut off by the end of the run ├── NodeCancelled           a
-node let a cancellation out that nobody asked the run for ├── RunError                one run │   ├── RunNotFound,
-RunExists, RunTaken, RunFinished, RunInterrupted │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run
-raises when it did not end well │   ├── PauseNotFound, AlreadyAnswered │   ├── GraphChanged        the log tells of a
-node or field that the graph no longer has │   └── EntryNotFound ├── StoreUnavailable        the medium failed; the run
-is given back, nothing is lost │   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew └── PartMissing
-an optional part is not installed
+    RopewalkError
+    ├── GraphInvalid        the drawing has mistakes, all listed
+    ├── GraphFrozen         something was added after compile()
+    ├── StateMissing        a run needs an initial state that nobody gave
+    ├── PartUnknown         a URL names no part
+    ├── InvalidId           an id that no store or broker could carry
+    ├── StepProblem         what a node returned or wrote can never be committed (not retried)
+    │   └── UnknownField, WrongType, WrongReturn, NotAwaited, UnknownRoute, RouterWrites, NotStorable, TooLarge,
+    │       TooManyIterations
+    ├── NodeTimeout         a node took longer than its timeout
+    ├── RouterCancelled     an async router was cut off by the end of the run
+    ├── NodeCancelled       a node let a cancellation out that nobody asked the run for
+    ├── RunError            one run
+    │   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
+    │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
+    │   ├── PauseNotFound, AlreadyAnswered
+    │   ├── GraphChanged    the log tells of a node or field that the graph no longer has
+    │   └── EntryNotFound
+    ├── StoreUnavailable    the medium failed; the run is given back, nothing is lost
+    │   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
+    └── PartMissing         an optional part is not installed
 """
 
 from collections.abc import Iterable, Sequence
@@ -133,9 +142,22 @@ class WrongType(StepProblem, TypeError):
 class WrongReturn(StepProblem, TypeError):
     code = "wrong_return"
 
-    def __init__(self, node: str, value: object, expected: str) -> None:
+    def __init__(self, node: str, value: object, expected: str, *, who: str | None = None) -> None:
+        """``who`` is what returned it, if not the node itself: a function on an edge behind it."""
         self.node = node
-        super().__init__(f"Node {node!r} returned {_short(value)} ({type(value).__name__}). Return {expected}.")
+        who = who or f"Node {node!r}"
+        super().__init__(f"{who} returned {_short(value)} ({type(value).__name__}). Return {expected}.")
+
+
+class NotAwaited(StepProblem):
+    code = "not_awaited"
+
+    def __init__(self, node: str, call: str) -> None:
+        self.node = node
+        super().__init__(
+            f"Node {node!r} called ctx.{call}() and never awaited it, so nothing came of it. "
+            f"Write `await ctx.{call}(...)`, in an `async def`."
+        )
 
 
 class UnknownRoute(StepProblem):
@@ -144,10 +166,12 @@ class UnknownRoute(StepProblem):
     def __init__(self, node: str, route: object, known: Iterable[str]) -> None:
         self.node = node
         self.route = route
-        super().__init__(
-            f"The router after {node!r} chose {_short(route)}, which is no node it may lead to."
-            f"{did_you_mean(str(route), known)}"
+        hint = (
+            f" {route} is a constant, not a text: from ropewalk import {route}."
+            if route in ("END", "START")
+            else did_you_mean(str(route), known)
         )
+        super().__init__(f"The router after {node!r} chose {_short(route)}, which is no node it may lead to.{hint}")
 
 
 class RouterWrites(StepProblem):

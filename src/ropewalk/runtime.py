@@ -1,10 +1,11 @@
 """Puts the parts together: the one file that knows which URL means which part."""
 
 from importlib import metadata
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from ropewalk.contracts import RunRecord, RunStore
 from ropewalk.core.facts import read_entry
@@ -32,7 +33,7 @@ __all__ = [
     "unfinished_steps",
 ]
 
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S", bound=BaseModel, default=BaseModel)
 
 
 class Graph(DrawnGraph[S]):

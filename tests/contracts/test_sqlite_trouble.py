@@ -1,11 +1,17 @@
 """A SQLite store in trouble tells everyone concerned, loses nothing acknowledged, and recovers by itself."""
 
 import asyncio
+import ctypes
+import errno
+import platform
 import sqlite3
+import struct
+import sys
 from contextlib import asynccontextmanager, closing
 
 import pytest
 
+from ropewalk import END, START, Graph, GraphState, History
 from ropewalk.errors import RunNotFound, StoreCorrupt, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 from ropewalk.stores.sqlite import SqliteRunStore
 from ropewalk.testing.store_checks import admit, log, write
@@ -300,3 +306,139 @@ def test_durability_decides_what_is_synced(tmp_path, durability, level):
             assert await store._writer.ask(synchronous) == level
 
     asyncio.run(scenario())
+
+
+# A disk that fails for real: the kernel itself answers the writer thread's system calls with an error. A seccomp filter
+# can never be taken off a thread again, so the disk is whole again for the next store, which has a thread of its own.
+
+CALLS = {
+    "x86_64": {"fsync": 74, "fdatasync": 75, "write": 1, "pwrite64": 18},
+    "aarch64": {"fsync": 82, "fdatasync": 83, "write": 64, "pwrite64": 68},
+}
+SYNC, WRITE = ("fsync", "fdatasync"), ("write", "pwrite64")
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER, PR_SET_NO_NEW_PRIVS = 22, 2, 38
+LOAD, JUMP_IF_EQUAL, RETURN, ALLOW, REFUSE = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000
+
+
+def fail_in_this_thread(calls, error):
+    """Have the kernel refuse these system calls to the calling thread, as a failing disk would."""
+    numbers = [CALLS[platform.machine()][call] for call in calls]
+    program = [struct.pack("=HBBI", LOAD, 0, 0, 0)]
+    program += [struct.pack("=HBBI", JUMP_IF_EQUAL, len(numbers) - at, 0, one) for at, one in enumerate(numbers)]
+    program += [struct.pack("=HBBI", RETURN, 0, 0, what) for what in (ALLOW, REFUSE | error)]
+    body = ctypes.create_string_buffer(b"".join(program))
+    head = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(body)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    for call in ((PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, head, 0, 0)):
+        if libc.prctl(*call) != 0:
+            raise OSError(ctypes.get_errno(), "the kernel takes no seccomp filter")
+
+
+async def disk_fails(store, calls, error=errno.EIO):
+    await store._writer.ask(lambda file: fail_in_this_thread(calls, error))
+
+
+failing_disks = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.machine() not in CALLS,
+    reason="only Linux lets a thread have its own failing disk",
+)
+
+
+@failing_disks
+@pytest.mark.parametrize("calls", [SYNC, WRITE], ids=["sync", "write"])
+def test_what_a_failing_disk_did_not_take_is_not_acknowledged_and_what_was_is_kept(tmp_path, calls):
+    async def fails():
+        async with opened(tmp_path / "runs.db") as store:
+            await asyncio.gather(*[admit(store, f"run{i}") for i in range(10)])
+            await asyncio.gather(*[write(store, f"run{i}", b"kept", after=1) for i in range(10)])
+            await disk_fails(store, calls)
+            for attempt in range(2):
+                appends = [write(store, f"run{i}", b"x", after=2) for i in range(10)]
+                results = await asyncio.gather(*appends, admit(store, f"new{attempt}"), return_exceptions=True)
+                assert [type(result) for result in results] == [StoreUnavailable] * 11
+                assert "The disk may be failing" in str(results[0])
+                assert (await log(store, "run3"))[:2] == [b"started", b"kept"]
+
+    async def is_whole_again():
+        async with opened(tmp_path / "runs.db") as store:
+            for i in range(10):
+                entries = await log(store, f"run{i}")
+                assert entries in ([b"started", b"kept"], [b"started", b"kept", b"x"]), "not acknowledged is not undone"
+                await write(store, f"run{i}", b"after", after=len(entries))
+        async with opened(tmp_path / "runs.db") as store:
+            assert [(await log(store, f"run{i}"))[-1] for i in range(10)] == [b"after"] * 10
+
+    asyncio.run(fails())
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    asyncio.run(is_whole_again())
+
+
+@failing_disks
+def test_full_durability_waits_for_the_disk_at_every_commit_and_normal_does_not(tmp_path):
+    """What the docs say of both: only `full` notices at once that nothing reaches the disk any more."""
+
+    async def appended(durability):
+        async with opened(tmp_path / f"{durability}.db", durability=durability) as store:
+            await admit(store, "r")
+            await disk_fails(store, SYNC)
+            return (await asyncio.gather(write(store, "r", b"x", after=1), return_exceptions=True))[0]
+
+    assert isinstance(asyncio.run(appended("full")), StoreUnavailable)
+    assert asyncio.run(appended("normal")) is None
+
+
+@failing_disks
+def test_a_disk_that_is_full_for_real_is_told_as_full(tmp_path):
+    async def scenario():
+        async with opened(tmp_path / "runs.db") as store:
+            await admit(store, "r")
+            await disk_fails(store, WRITE, errno.ENOSPC)
+            with pytest.raises(StoreFull, match="Make room"):
+                await write(store, "r", b"x", after=1)
+            assert await log(store, "r") == [b"started"]
+
+    asyncio.run(scenario())
+
+
+class Done(GraphState):
+    done: History[str]
+
+
+@failing_disks
+def test_a_run_whose_disk_fails_stops_and_goes_on_when_it_is_whole_again(tmp_path):
+    """Promises 2 and 3: nothing starts on what did not reach the disk, and nothing that did runs again."""
+    called = []
+
+    def drawn(store):
+        graph = Graph(Done, store=store)
+
+        def named(name):
+            async def node():
+                called.append(name)
+                if called == ["a", "b"]:
+                    await disk_fails(store, SYNC)
+                return {"done": name}
+
+            return node
+
+        for before, name in ((START, "a"), ("a", "b"), ("b", "c")):
+            graph.add_node(named(name), name=name).add_edge(before, name)
+        return graph.add_edge("c", END)
+
+    async def fails():
+        async with opened(tmp_path / "runs.db") as store:
+            run = drawn(store).start(run_id="r")
+            with pytest.raises(StoreUnavailable, match="disk may be failing"):
+                await run
+            assert called == ["a", "b"]
+
+    async def is_whole_again():
+        async with opened(tmp_path / "runs.db") as store:
+            run = drawn(store).open("r")
+            await run.resume()
+            return (await run).done
+
+    asyncio.run(fails())
+    assert asyncio.run(is_whole_again()) == ["a", "b", "c"]
+    assert called in (["a", "b", "c"], ["a", "b", "b", "c"])

@@ -15,6 +15,8 @@ import pytest
 from ropewalk.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST_SECONDS = 50
+"""What a command may take on the busiest machine; nothing here depends on how long it does take."""
 
 FLOW = """
 import asyncio
@@ -67,7 +69,7 @@ def ropewalk(folder: Path, *arguments: str, stdin: str | None = None, **more: st
         stdin=subprocess.DEVNULL if stdin is None else None,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=LONGEST_SECONDS,
         check=False,
     )
 
@@ -168,17 +170,24 @@ graph.add_edge(START, "first").add_edge("first", "second").add_edge("second", EN
 """
 
 
+def in_its_second_step(folder: Path, process: "subprocess.Popen[str]") -> None:
+    """Return when the run of `SLOW` hangs in its second step."""
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while not (folder / "begun").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def interrupted(folder: Path, how: signal.Signals, source: str = SLOW) -> subprocess.CompletedProcess[str]:
     """Start a run, and stop its process in its second step."""
     (folder / "slow.py").write_text(source, encoding="utf-8")
     command = [sys.executable, "-m", "ropewalk.cli", "run", "slow.py", "--run-id", "slow"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, env=environ(), stdout=pipe, stderr=pipe, text=True) as process:
-        while not (folder / "begun").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        in_its_second_step(folder, process)
         process.send_signal(how)
-        out, err = process.communicate(timeout=15)
+        out, err = process.communicate(timeout=LONGEST_SECONDS)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
@@ -207,10 +216,9 @@ def test_tail_follows_a_run_of_another_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ropewalk.cli"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [*command, "run", "slow.py", "--run-id", "slow"], cwd=tmp_path, env=environ(), stdout=pipe
+        [*command, "run", "slow.py", "--run-id", "slow"], cwd=tmp_path, env=environ(), stdout=pipe, text=True
     ) as run:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
+        in_its_second_step(tmp_path, run)
         tailing = [*command, "runs", "tail", "slow", "--json"]
         with subprocess.Popen(tailing, cwd=tmp_path, env=environ(), stdout=pipe, text=True) as tail:
             assert tail.stdout is not None
@@ -228,13 +236,12 @@ def test_a_cancelled_run_is_refused_to_the_process_that_drove_it(tmp_path: Path)
     command = [sys.executable, "-m", "ropewalk.cli", "run", "slow.py", "--run-id", "slow"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, env=environ(), stdout=pipe, stderr=pipe, text=True) as process:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
+        in_its_second_step(tmp_path, process)
         cancelled = ropewalk(tmp_path, "runs", "cancel", "slow", "--reason", "not needed")
         assert cancelled.returncode == 0, cancelled.stderr
         assert "not needed" in cancelled.stdout
         (tmp_path / "go").touch()
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=LONGEST_SECONDS)
     assert process.returncode == 1
     assert "taken over" in err
     assert shown(tmp_path, "slow")["status"] == "CANCELLED"

@@ -190,8 +190,8 @@ def test_the_cost_of_an_item_does_not_grow_with_the_map():
 
             graph.add_node(work).add_node(lambda: None, name="end").add_edge("end", END)
             graph.add_map_edge(START, "work", "end", over=lambda count=count: range(count))
-            costs.append(min([await seconds(graph, count) for _ in range(3)]) / count)
-        assert costs[1] <= 3 * costs[0]
+            costs.append(min([await seconds(graph, count) for _ in range(5)]) / count)
+        assert costs[1] <= 5 * costs[0]  # a cost that grew with the map would be ten times as high
 
     asyncio.run(main())
 

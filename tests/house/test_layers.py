@@ -27,7 +27,8 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ buffers check drawing* drawn facts layout* places plan retry routes schedule snapshot state versions view"
+    "__init__ buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot state "
+    "versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
 CORE = ("core, pure", "core, acting")

@@ -4,7 +4,6 @@ import pytest
 
 from ropewalk import END, START, Graph, GraphState, History, Incremental
 from ropewalk.codec import RawJson
-from ropewalk.core.engine import reset_of
 from ropewalk.core.facts import (
     Answered,
     Choice,
@@ -17,6 +16,7 @@ from ropewalk.core.facts import (
     StepFinished,
     StepRecorded,
 )
+from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
 from ropewalk.core.state import Shape
 

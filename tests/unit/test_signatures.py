@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from ropewalk import END, Context, GraphState, Send
-from ropewalk.core.signatures import call_of, one_argument, routes_in
+from ropewalk.core.signatures import call_of, edge_problems, one_argument, routes_in
 
 ELSEWHERE = "elsewhere"
 
@@ -182,3 +182,34 @@ def test_a_return_of_nothing_leaves_the_routes_open():
 )
 def test_a_router_takes_the_state_or_nothing(fn, result):
     assert one_argument(fn)("S") == result
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda: 1,
+        lambda s: 1,
+        lambda s, n=1: 1,
+        lambda *a: 1,
+        lambda s, **k: 1,
+        functools.partial(lambda s, n: 1, n=2),
+        len,
+    ],
+)
+def test_a_function_on_an_edge_that_can_be_called_has_no_problem(fn):
+    assert edge_problems("The router after 'a'", fn) == []
+
+
+def test_each_parameter_of_a_function_on_an_edge_that_nobody_fills_is_a_problem():
+    def by_name(*, state): ...
+
+    def greedy(state, config, /, *, key): ...
+
+    def named(*, states): ...
+
+    assert edge_problems("It", by_name) == []
+    assert [one.message for one in edge_problems("The router after 'a'", greedy)] == [
+        "The router after 'a' takes 'config', which nobody fills.",
+        "The router after 'a' takes 'key', which nobody fills.",
+    ]
+    assert len(edge_problems("It", named)) == 1

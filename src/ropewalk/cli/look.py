@@ -12,12 +12,11 @@ from typing import Any
 from ropewalk.cli.follow import Teller, exit_code
 from ropewalk.cli.load import Loaded
 from ropewalk.cli.opening import FoundRun, finding, graph_of, looking
-from ropewalk.cli.progress import picture_of
 from ropewalk.cli.result import ANSWERS, COLOURS, asked, how_to_answer, pause_data, state_text
 from ropewalk.cli.screen import Screen, one_line, printable
 from ropewalk.cli.trouble import DONE, Trouble
 from ropewalk.errors import RopewalkError
-from ropewalk.runtime import Entry, Pause, RunRecord, read_log
+from ropewalk.runtime import Entry, Pause, Picture, Run, RunRecord, read_log, unfinished_steps
 
 _POLL_SECONDS = 0.2
 _PAGE = 1_000
@@ -142,7 +141,8 @@ async def _draw(loaded: Loaded | None, why_not: str, found: FoundRun, log: list[
         raise Trouble(
             "The run cannot be drawn.", why=why_not, do="Name the file that draws the graph: --graph FILE:graph"
         )
-    picture = await picture_of(loaded.graph, loaded.graph.open(found.run_id), log)
+    run: Run[Any] = loaded.graph.open(found.run_id)
+    picture = Picture.of_run(loaded.graph.plan, log, await unfinished_steps(run), run.status)
     try:
         picture.save(file)
     except (OSError, ValueError) as error:

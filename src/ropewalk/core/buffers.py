@@ -97,7 +97,7 @@ class ReducedBuffer:
 Buffer = LastValueBuffer | HistoryBuffer | IncrementalBuffer | ReducedBuffer
 
 History = Annotated[list[T], HistoryBuffer()]
-"""A list; what a node returns for it is appended as one item."""
+"""A list; what a node returns for it is appended as one item. It begins empty; to type checkers, with ``= []`` only."""
 LastValue = Annotated[T, LastValueBuffer()]
 """A value; what a node returns replaces it. Fields without a buffer behave so too."""
 Incremental = Annotated[T, IncrementalBuffer()]

@@ -107,7 +107,9 @@ def _edges(drawing: Drawing) -> Iterator[Problem]:
             elif name not in (START, END) and name not in drawing.nodes:
                 yield Problem(
                     message=f"{_told(edge)} names {name!r}: no node has this name.",
-                    hint=(did_you_mean(name, drawing.nodes) or " Add the node first.").strip(),
+                    hint=f"{name} is a constant, not a text: from ropewalk import {name}."
+                    if name in ("START", "END")
+                    else (did_you_mean(name, drawing.nodes) or " Add the node first.").strip(),
                 )
         if isinstance(edge, EdgeDrawn):
             if (edge.start, edge.end) in seen:

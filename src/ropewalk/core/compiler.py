@@ -7,7 +7,7 @@ from ropewalk.core.check import as_meant, drawing_problems, lonely_node, plan_pr
 from ropewalk.core.context import is_async
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
-from ropewalk.core.signatures import call_of, one_argument, routes_in
+from ropewalk.core.signatures import call_of, edge_problems, one_argument, routes_in
 from ropewalk.errors import GraphInvalid, Problem, did_you_mean
 
 
@@ -26,6 +26,12 @@ def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | N
         edges = [EdgeDrawn(start=START, end=lonely.name), EdgeDrawn(start=lonely.name, end=END)]
         drawing = drawing.with_edges([*edges])
     drawing = drawing.with_edges([_routed(edge, drawing, problems) for edge in drawing.edges])
+    for edge in drawing.edges:
+        start = {START: "START"}.get(edge.start, edge.start)
+        if isinstance(edge, RouterDrawn) and not isinstance(edge.router, str):
+            problems += edge_problems(f"The router after {start!r}", edge.router)
+        elif isinstance(edge, FanDrawn) and edge.over is not None:
+            problems += edge_problems(f"The over= function of the map edge after {start!r}", edge.over)
     actions = {node.name: _action(node, drawing, state_class, problems) for node in drawing.nodes.values()}
     mended, loose = as_meant(drawing)
     plan = _Builder(mended, actions).plan()

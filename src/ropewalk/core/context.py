@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
@@ -38,6 +38,7 @@ class Context:
         self._step = step
         self._recorder = recorder
         self._calls: dict[str, int] = {}
+        self._made: list[tuple[str, Coroutine[Any, Any, Any]]] = []
         self._loop = asyncio.get_running_loop()
         self.questions: list[tuple[str, int, RawJson, str]] = []
         """What this attempt asked without having an answer: (name, nth, payload, kind)."""
@@ -61,7 +62,7 @@ class Context:
             return None
         return (self._step.place.call.item if self._step.place.call else ANY).validate_json(raw)
 
-    async def step(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
+    def step(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, T]:
         """Call ``fn`` once and keep its result in the log: when this node runs again, the kept result is returned
         instead.
 
@@ -70,6 +71,9 @@ class Context:
         is raised here and is not kept. ``fn`` may still run twice when the process dies before its result is in the
         log: hand it ``idempotency_key``. Raises `NotStorable`, `TooLarge`.
         """
+        return self._noted("step", self._stepped(name, fn, *args, **kwargs))
+
+    async def _stepped(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
         nth = self._nth(name)
         adapter = _returned_by(fn)
         kept = self._step.records.get((name, nth))
@@ -87,13 +91,16 @@ class Context:
         await self._recorder.record(self._step, name, nth, raw, "step_recorded")
         return back
 
-    async def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Any:
+    def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Coroutine[Any, Any, Any]:
         """Ask a person; return the answer, once there is one.
 
         Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first line,
         where finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not
         plain data.
         """
+        return self._noted("ask", self._asked(payload, name, kind))
+
+    async def _asked(self, payload: Any, name: str, kind: str) -> Any:
         nth = self._nth(f"?{name}")
         answer = self._step.answers.get((name, nth))
         if answer is not None:
@@ -123,6 +130,18 @@ class Context:
             self._say(kind, told)
         else:
             self._loop.call_soon_threadsafe(self._say, kind, told)
+
+    def forgotten(self) -> str | None:
+        """Return which call of this attempt, step or ask, was made and never awaited."""
+        for call, coroutine in self._made:
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
+                return call
+        return None
+
+    def _noted(self, call: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        self._made.append((call, coroutine))
+        return coroutine
 
     def _say(self, kind: str, data: Any) -> None:
         if not self.closed:

@@ -130,6 +130,14 @@ class Desk:
         """Do what `load` does, for a caller that cannot await."""
         return blocking(lambda: self.load(run_id))
 
+    def now(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do ``work``, which only reads, for a caller that cannot await."""
+        return blocking(work)
+
+    def unbegun(self, run_id: str) -> Engine:
+        """Return the fold of no entries."""
+        return Engine(self._schedule(run_id), store=self.store, epoch=1, settings=self.settings)
+
     def state_at_now(self, run: Run[Any], number: int) -> Values:
         """Return the state as it was after entry ``number``. Raises `EntryNotFound`."""
         schedule = self._schedule(run.run_id)

@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ropewalk.codec import ANY, RawJson, legible, stored_form
+from ropewalk.codec import RawJson
 from ropewalk.contracts import RunStore
-from ropewalk.core.facts import Answered, Fact, Paused, Reset, RunStopped, StepFailed, StepFinished, StepRecorded
+from ropewalk.core.facts import Fact, Paused, RunStopped, StepFailed, StepFinished, StepRecorded
 from ropewalk.core.feed import Feed
 from ropewalk.core.ledger import Ledger, Settings, TooLate, failure_of
 from ropewalk.core.places import Step
-from ropewalk.core.schedule import DEATHS_ALLOWED, Schedule, pause_id
+from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.step import (
     GONE,
     GRACE_SECONDS,
@@ -37,6 +37,8 @@ log = logging.getLogger("ropewalk")
 
 _TURN_SECONDS = 0.005
 """How long nodes that never wait may hold the loop before others get a turn."""
+_WAITED_SECONDS = 0.001
+"""A commit that took longer has waited for its store, so that others have had their turn."""
 
 
 class Engine(Ledger):
@@ -148,10 +150,8 @@ class Engine(Ledger):
             if self.schedule.steps.get(step.id) is not step:
                 raise TooLate
             await self.commit_whole([StepRecorded(step.id, step.path, name, nth, value, kind)])
-        except TooLate:  # the run ends; the cancellation of this step is on its way
+        except TooLate:  # the run has ended; the cancellation of this step is on its way
             await asyncio.sleep(GRACE_SECONDS)
-            while self._is_ending:
-                await asyncio.sleep(GRACE_SECONDS)
             raise asyncio.CancelledError from None
 
     def emit(self, step: Step, kind: str, data: Any) -> None:
@@ -184,9 +184,8 @@ class Engine(Ledger):
             if self.schedule.status == "RUNNING" and self.lost is None:
                 self.lose(error)
                 raise
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
+            if self._driver is not None:
+                self._driver.uncancel()
         except BaseException as error:
             self.lose(error)
             if not isinstance(error, RopewalkError):
@@ -200,8 +199,7 @@ class Engine(Ledger):
                 self.in_flight.clear()
             self._queue.clear()
             self._landed.clear()
-            # what was queued or waited for its retry starts at the next go
-            self.schedule.ready = self.schedule.pending()
+            self.schedule.ready = self.schedule.pending()  # what was queued or delayed starts at the next go
             self.feed.wake()
 
     async def _one_turn(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -230,11 +228,11 @@ class Engine(Ledger):
 
     async def _go_straight(self, step: Step, loop: asyncio.AbstractEventLoop) -> None:
         """Run the only step there is in this task, then the next one, as long as there is only one."""
-        schedule, in_flight, me = self.schedule, self.in_flight, self._driver
+        schedule, in_flight, feed, me = self.schedule, self.in_flight, self.feed, self._driver
         assert me is not None
         while True:
             in_flight[step.id] = None
-            self.feed.begin(step.id, step.path, step.attempt)
+            feed.begin(step.id, step.path, step.attempt)
             self._awaits_step = True
             try:
                 outcome = await attempt(step, self)
@@ -242,16 +240,22 @@ class Engine(Ledger):
                 self._awaits_step = False
             if self.lost is not None or schedule.status != "RUNNING":
                 return
-            forget_cancellations(me)
-            if type(outcome) is StepFinished:
-                text = self.feed.text_of(step.id)
-                await self.commit((outcome if text is None else outcome._replace(text=text),))
+            if me.cancelling():
+                forget_cancellations(me)
+            landed = loop.time()
+            if type(outcome) is StepFinished and not feed.has_heard(step.id):
+                later = self.commit_now((outcome,))
+                if later is not None:
+                    await later
             else:
                 await self._commit_outcomes([(step, outcome)])
-            if loop.time() - self._turn_started > _TURN_SECONDS:
+            now = loop.time()
+            if now - landed > _WAITED_SECONDS:
+                self._turn_started = now
+            elif now - self._turn_started > _TURN_SECONDS:
                 await asyncio.sleep(0)
                 self._turn_started = loop.time()
-            if not self._is_straight() or self.lost is not None or self._lock.locked():
+            if self.lost is not None or not self._is_straight() or self._lock.locked():
                 return
             step = schedule.ready.pop()
 
@@ -315,10 +319,11 @@ class Engine(Ledger):
                 outcome = GONE
             if self.in_flight.get(step.id) is not me:
                 return  # left behind when its stretch ended: what it did since counts for nothing
-            if forget_cancellations(me):
+            if me.cancelling() and forget_cancellations(me):
                 outcome = GONE
+            if not self._landed:  # else it has been told
+                self._wake.set()
             self._landed.append((step, outcome))
-            self._wake.set()
             if outcome is GONE:
                 return
             if loop.time() - started > _TURN_SECONDS:
@@ -392,24 +397,3 @@ class Engine(Ledger):
         if self.schedule.status == "RUNNING" and self.lost is None:
             with contextlib.suppress(RopewalkError):  # commit has noted it in `lost`, where waiters find it
                 await self.stop(fact)
-
-
-def reset_of(schedule: Schedule, epoch: int, *, reason: str, explicit: bool, limit: int | None = None) -> list[Fact]:
-    """Return the facts with which a new owner begins: a reset, and the end of a run whose steps keep killing their
-    worker.
-    """
-    facts: list[Fact] = [Reset(reason, epoch, explicit, limit=limit)]
-    if not explicit and reason == "taken_over":
-        for step in schedule.pending():
-            if step.deaths + 1 >= DEATHS_ALLOWED:
-                message = f"the worker died {step.deaths + 1} times while it was in flight; resume() tries again"
-                facts.append(RunStopped("run_failed", "poisoned", step.path, step.attempt, message))
-                break
-    return facts
-
-
-def answer_of(schedule: Schedule, pause: str, value: Any, by: str | None) -> Answered:
-    """Return the answer as a fact. Raises `NotStorable` for a value that is not plain data."""
-    fact = schedule.open_pauses[pause].fact
-    raw, _ = stored_form(ANY, value, f"The answer to {fact.node!r}")
-    return Answered(pause, fact.node, raw, by and legible(by))

@@ -248,12 +248,16 @@ def decode(entry: Entry, shape: Shape) -> Fact:
 
 def _is_plain(fact: StepFinished) -> bool:
     """Tell whether nothing in the fact is JSON text already."""
-    chosen = [route for choice in fact.choices for route in choice.routes] if fact.choices else ()
-    return (
-        all(write.raw is None for write in fact.writes)
-        and all(route.item is None for route in chosen)
-        and not fact.routes
-    )
+    if fact.routes:
+        return False
+    for write in fact.writes:
+        if write.raw is not None:
+            return False
+    for choice in fact.choices:
+        for route in choice.routes:
+            if route.item is not None:
+                return False
+    return True
 
 
 def _writes(writes: list[Write]) -> list[list[Any]]:

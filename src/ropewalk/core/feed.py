@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from ropewalk.core.facts import Fact, StepFailed, StepFinished, to_entry
 from ropewalk.events import Entry, Event
 
+_ENDS = (StepFinished, StepFailed)
+"""Facts after which a step says nothing more."""
 LIVE_KEPT = 8192
 """Live events kept per step in flight."""
 
@@ -68,11 +70,11 @@ class Feed:
         self._entries.extend(batch)
         self._entry = batch[-1].number
         self._n = 0
-        for logged in batch:
-            fact = logged.fact
-            if isinstance(fact, StepFinished | StepFailed):
-                self._begun.pop(fact.step, None)
-                voice = self._voices.pop(fact.step, None) if self._voices else None
+        begun, voices = self._begun, self._voices
+        for _, _, fact in batch:
+            if isinstance(fact, _ENDS):
+                begun.pop(fact.step, None)
+                voice = voices.pop(fact.step, None) if voices else None
                 if voice is not None and self.readers:
                     self._ended.append(voice)
         if self._waiting:
@@ -100,6 +102,10 @@ class Feed:
             voice.texts.append(data["text"])
         if self._waiting:
             self.wake()
+
+    def has_heard(self, step_id: str) -> bool:
+        """Tell whether a step in flight has said anything."""
+        return step_id in self._voices
 
     def text_of(self, step_id: str) -> str | None:
         """Return all tokens a step in flight has emitted, joined; None when there were none."""

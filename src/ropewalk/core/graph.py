@@ -5,27 +5,36 @@ It is one file because it is one class, the public one: its methods are short, m
 
 import asyncio
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AnySet
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, Self, cast, overload
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from ropewalk.contracts import RunStore
 from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
-from ropewalk.core.engine import Settings
+from ropewalk.core.ledger import Settings
 from ropewalk.core.picture import Picture
-from ropewalk.core.plan import Plan
+from ropewalk.core.plan import Plan, Send
 from ropewalk.core.retry import NO_RETRY, Retry
 from ropewalk.core.run import Run, RunStatus
 from ropewalk.core.state import Shape, default_state
 from ropewalk.errors import GraphFrozen, RunNotFound, StateMissing
 from ropewalk.ids import checked_run_id, new_run_id
 
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S", bound=BaseModel, default=BaseModel)
 F = TypeVar("F", bound=Callable[..., Any])
+G = TypeVar("G", bound="Callable[[], Graph[Any]]")
+R = TypeVar("R", default=Any)
+
+Routes = str | Send | Sequence[str | Send] | AnySet[str | Send]
+"""What a router may return."""
+OfState = Callable[[S], R | Awaitable[R]] | Callable[[], R | Awaitable[R]]
+"""A function on an edge: of the state or of nothing, async or not."""
 
 _THREADS = 64
 
@@ -56,6 +65,11 @@ class Graph(Generic[S]):
                 f"Graph takes a GraphState (an instance or the class), not {given!r}. "
                 "Declare one: class MyState(GraphState): ..."
             )
+        if store is not None and not hasattr(store, "append"):
+            raise TypeError(f"store is a run store or its URL, not {store!r}. For a file: store='sqlite:///runs.db'.")
+        _check_above_zero("execution_timeout", execution_timeout, "seconds; None is no limit")
+        _check_above_zero("max_node_iterations", max_node_iterations, "how often one node may run in a run", whole=True)
+        _check_above_zero("max_concurrency", max_concurrency, "a number of steps; None is no limit", whole=True)
         self._own_state: S | None = given if isinstance(given, BaseModel) else None
         state_class = cast("type[S] | None", type(given) if isinstance(given, BaseModel) else given)
         self.name = name or (state_class.__name__ if state_class else "graph")
@@ -102,6 +116,7 @@ class Graph(Generic[S]):
         if callable(name):
             self.add_node(name)
             return name
+        _check_name("node", name)
 
         def draw(fn: F) -> F:
             self.add_node(fn, name, metadata, interrupt, retry=retry, timeout=timeout)
@@ -118,25 +133,40 @@ class Graph(Generic[S]):
         *,
         retry: Retry | None = None,
         timeout: float | None = None,
-    ) -> "Graph[S]":
+    ) -> Self:
         """Add ``fn`` as a node: the same as the decorator `node`."""
+        if not callable(fn):
+            raise TypeError(f"A node is a function, not {fn!r}. To name it: add_node(fn, name='...').")
+        _check_retry(retry)
         called = name or getattr(fn, "__name__", None) or type(fn).__name__
         drawn = NodeDrawn(
             name=called, fn=fn, metadata=metadata or {}, interrupt=interrupt, retry=retry or NO_RETRY, timeout=timeout
         )
         return self._add(drawn)
 
+    @overload
+    def subgraph(self, name: G, /) -> G: ...
+    @overload
     def subgraph(
         self,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         interrupt: Literal["before", "after"] | None = None,
-    ) -> "Callable[[Callable[[], Graph[Any]]], Callable[[], Graph[Any]]]":
+    ) -> Callable[[G], G]: ...
+    def subgraph(
+        self,
+        name: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        interrupt: Literal["before", "after"] | None = None,
+    ) -> Any:
         """Make a node of the graph that the function below returns; it shares this graph's state and log."""
+        if callable(name):
+            return self.subgraph()(cast("Callable[[], Graph[Any]]", name))
+        _check_name("subgraph", name)
 
-        def draw(fn: "Callable[[], Graph[Any]]") -> "Callable[[], Graph[Any]]":
+        def draw(fn: G) -> G:
             graph: Any = fn()
-            called = name or fn.__name__
+            called: str = name or getattr(fn, "__name__", type(fn).__name__)
             if not isinstance(graph, Graph):
                 raise TypeError(f"Subgraph {called!r} returned {graph!r}. Return the Graph that it draws.")
             drawn = NodeDrawn(
@@ -147,15 +177,16 @@ class Graph(Generic[S]):
 
         return draw
 
-    def add_edge(self, start_node: str, end_node: str, edge_id: str | None = None) -> "Graph[S]":
+    def add_edge(self, start_node: str, end_node: str, edge_id: str | None = None) -> Self:
         """Let ``end_node`` follow ``start_node``; a node with several edges goes on along all of them at once."""
         self._unfrozen("an edge")
+        _check_names("add_edge", start_node, end_node)
         self.drawing.edges.append(EdgeDrawn(start=start_node, end=end_node, name=edge_id))
         return self
 
     def add_router_edge(
-        self, node: str, router: Callable[..., Any] | str, routes: Iterable[str] | None = None
-    ) -> "Graph[S]":
+        self, node: str, router: "OfState[S, Routes] | str", routes: Iterable[str] | None = None
+    ) -> Self:
         """Let ``router`` choose what follows ``node``.
 
         It is a function of the state, called on the loop (keep it short, or make it async), or the name of a node. It
@@ -163,8 +194,12 @@ class Graph(Generic[S]):
         else its ``Literal`` return type or its source tells; where neither can, the choice is checked when it is made.
         """
         self._unfrozen("a router edge")
-        called = router if isinstance(router, str) or router not in self._functions() else self._functions()[router]
-        declared = tuple(routes) if routes is not None else None
+        _check_names("add_router_edge", node)
+        if not isinstance(router, str) and not callable(router):
+            raise TypeError(f"A router is a function of the state or the name of a node, not {router!r}.")
+        drawn = self.drawing.nodes.items()
+        called = next((name for name, known in drawn if known.fn is not None and known.fn == router), router)
+        declared = (routes,) if isinstance(routes, str) else tuple(routes) if routes is not None else None
         self.drawing.edges.append(RouterDrawn(start=node, router=called, routes=declared))
         return self
 
@@ -176,11 +211,12 @@ class Graph(Generic[S]):
         repeat: int = 1,
         parallel: bool = False,
         repeat_names: Iterable[str] | None = None,
-    ) -> "Graph[S]":
+    ) -> Self:
         """Run ``repeat_node`` (a subgraph too) ``repeat`` times between the two others, side by side or one after the
         other.
         """
         self._unfrozen("a repeating edge")
+        _check_names("add_repeating_edge", start_node, repeat_node, end_node)
         labels = tuple(repeat_names or ())
         fan = FanDrawn(
             start=start_node, node=repeat_node, end=end_node, repeat=repeat, parallel=parallel, labels=labels
@@ -188,17 +224,20 @@ class Graph(Generic[S]):
         self.drawing.edges.append(fan)
         return self
 
-    def add_map_edge(self, source: str, node: str, target: str, *, over: Callable[..., Iterable[Any]]) -> "Graph[S]":
+    def add_map_edge(self, source: str, node: str, target: str, *, over: "OfState[S, Iterable[Any]]") -> Self:
         """Run ``node`` once for each item of ``over(state)``, side by side; then ``target``, with the results in item
         order.
 
         The node takes the item as its parameter ``item``.
         """
         self._unfrozen("a map edge")
+        _check_names("add_map_edge", source, node, target)
+        if not callable(over):
+            raise TypeError(f"over= is a function of the state, not {over!r}. Write over=lambda state: [...].")
         self.drawing.edges.append(FanDrawn(start=source, node=node, end=target, over=over))
         return self
 
-    def compile(self) -> "Graph[S]":
+    def compile(self) -> Self:
         """Check the drawing and freeze it. Raises `GraphInvalid`, which lists every mistake with a hint."""
         self._ready()
         return self
@@ -274,7 +313,9 @@ class Graph(Generic[S]):
         timeout: float | None = None,  # noqa: ASYNC109  the seeds' name: a limit of the run, not of this call
         max_node_iterations: int | None = None,
     ) -> str:
-        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops again."""
+        """Release breakpoints, retry what failed, go on where a dead process stopped; return when the run stops
+        again.
+        """
         run = self._current()
         if self._resume_at is not None:
             at, self._resume_at = self._resume_at, None
@@ -338,7 +379,7 @@ class Graph(Generic[S]):
         if checkpoint_id is None:
             run.mirror_into(self._own_state)
         else:
-            self._resume_at = int(checkpoint_id)
+            self._resume_at = _entry_number(checkpoint_id)
             desk = self._ready()
             desk.shape.mirror(desk.state_at_now(run, self._resume_at), self._own_state)
 
@@ -352,10 +393,10 @@ class Graph(Generic[S]):
     def set_state_and_checkpoint(self, new_state: S | Mapping[str, Any]) -> None:
         """Replace fields of the current run's state, past their buffers; the next await on the run commits it."""
         if isinstance(new_state, BaseModel):
-            if self.drawing.state_class is None or not isinstance(new_state, self.drawing.state_class):
-                raise TypeError(
-                    f"The new state must be an instance of {self.drawing.state_class}, not {type(new_state)}."
-                )
+            state_class = self.drawing.state_class
+            if state_class is None or not isinstance(new_state, state_class):
+                named = f"an instance of {state_class.__name__}" if state_class else "left out: this graph has none"
+                raise TypeError(f"The new state must be {named}, not {new_state!r}.")
             new_state = {name: getattr(new_state, name) for name in type(new_state).model_fields}
         self._edit(new_state, replace=True)
 
@@ -376,9 +417,13 @@ class Graph(Generic[S]):
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def visualize(self, transparent: bool = True) -> Picture:
-        """Return the picture of the graph: SVG, Mermaid and DOT; notebooks show it. Compiles the graph if need be."""
-        return Picture(self._ready().plan)
+    def visualize(self, transparent: bool | None = None) -> Picture:
+        """Return the picture of the graph: SVG, Mermaid and DOT; notebooks show it. Compiles the graph if need be.
+
+        ``transparent`` leaves the background out (True) or draws one (False), in SVG and in what Graphviz makes of the
+        DOT. None: Graphviz draws none, and our SVG brings its own, light or dark as its viewer likes it.
+        """
+        return Picture(self._ready().plan, transparent=transparent)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         return self.visualize().mimebundle()
@@ -389,15 +434,12 @@ class Graph(Generic[S]):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _add(self, drawn: NodeDrawn) -> "Graph[S]":
+    def _add(self, drawn: NodeDrawn) -> Self:
         self._unfrozen(f"node {drawn.name!r}")
         if drawn.name in self.drawing.nodes:
             self.drawing.doubled.append(drawn.name)
         self.drawing.nodes[drawn.name] = drawn
         return self
-
-    def _functions(self) -> dict[Any, str]:
-        return {node.fn: name for name, node in self.drawing.nodes.items() if node.fn is not None}
 
     def _unfrozen(self, what: str) -> None:
         if self._desk is not None:
@@ -421,6 +463,7 @@ class Graph(Generic[S]):
         return self._desk
 
     def _settings(self, timeout: float | None) -> Settings:
+        _check_above_zero("timeout", timeout, "seconds")
         limit = timeout if timeout is not None else self.execution_timeout
         return Settings(
             timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads, verbose=self.verbose
@@ -437,7 +480,8 @@ class Graph(Generic[S]):
         if state is None:
             raise StateMissing(self.name, self._ready().shape.missing())
         if not isinstance(state, state_class):
-            raise TypeError(f"The initial state must be a {state_class.__name__}, not {state!r}.")
+            name = state_class.__name__
+            raise TypeError(f"The initial state must be an instance of {name}, not {state!r}. Pass {name}(...).")
         return state
 
     def _required_state(self) -> BaseModel:
@@ -454,3 +498,37 @@ class Graph(Generic[S]):
 
 def _is_state(given: object) -> bool:
     return isinstance(given, BaseModel) or (isinstance(given, type) and issubclass(given, BaseModel))
+
+
+def _check_names(method: str, *names: object) -> None:
+    for given in names:
+        if not isinstance(given, str):
+            called = getattr(given, "__name__", None)
+            raise TypeError(
+                f"{method} takes the names of nodes, not {given!r}. Write {called!r}."
+                if called
+                else f"{method} takes the names of nodes, START or END, not {given!r}."
+            )
+
+
+def _check_name(decorator: str, name: object) -> None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"@graph.{decorator} takes a name, not {name!r}. Write @graph.{decorator}(name='...').")
+
+
+def _check_retry(retry: object) -> None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(f"retry takes a Retry, not {retry!r}. Write retry=Retry(attempts=3).")
+
+
+def _check_above_zero(setting: str, value: Any, meaning: str, *, whole: bool = False) -> None:
+    kinds = int if whole else (int, float)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not value > 0):
+        raise ValueError(f"{setting} is {meaning}, above 0; not {value!r}.")
+
+
+def _entry_number(checkpoint_id: str) -> int:
+    try:
+        return int(checkpoint_id)
+    except ValueError:
+        raise ValueError(f"checkpoint_id is the number of an entry ('12'), not {checkpoint_id!r}.") from None

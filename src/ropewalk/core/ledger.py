@@ -7,14 +7,14 @@ whole: facts of one commit stand together in the log or not at all, and nobody h
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ropewalk.codec import RawJson, legible
 from ropewalk.contracts import RunStore
-from ropewalk.core.choosing import ask, routes_by
+from ropewalk.core.choosing import ask_all
 from ropewalk.core.facts import (
     Answered,
     Choice,
@@ -33,12 +33,11 @@ from ropewalk.core.facts import (
 )
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.places import Firing
-from ropewalk.core.plan import Router
 from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.core.state import Shape
 from ropewalk.core.step import trace_of
-from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted
+from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
 
 log = logging.getLogger("ropewalk")
 
@@ -91,8 +90,10 @@ class Ledger:
         self._lock = asyncio.Lock()
         self._router: asyncio.Future[Any] | None = None
         """The async router that a commit waits for."""
+        self._waiting: list[_Wanted] = []
+        """Commits that wait for the one under way."""
         self._is_ending = False
-        """True while the end that somebody wants for the run is on its way: what steps still say is not waited for."""
+        """True while the end that somebody wants for the run is on its way into the log."""
         self._grown = 0
         """Bytes appended since the last snapshot."""
         self._snapshot_at = _SNAPSHOT_BYTES
@@ -118,32 +119,75 @@ class Ledger:
 
         ``facts`` may be a function: it is asked when no other commit can come between, and may still refuse.
         """
+        later = self.commit_now(facts)
+        if later is not None:
+            await later
+
+    def commit_now(self, facts: Facts) -> Coroutine[Any, Any, None] | None:
+        """Do what `commit` does, at once if nothing has to be awaited; else return what is to be awaited."""
+        if self._store is not None or self._lock.locked() or self.lost is not None or self._is_over():
+            return self._in_turn(_Wanted(facts))
         batch: list[Logged] = []
-        rest: Folding | None = None
-        store = self._store
-        if store is None and not self._lock.locked() and self.lost is None and not self._is_over():
-            rest = self._fold(facts() if callable(facts) else facts, batch)
-            if rest is None:  # nobody is to be asked: nothing can come between, so there is nothing to lock
-                self._say(batch)
-                return
+        rest = self._fold(facts() if callable(facts) else facts, batch)
+        if rest is not None:
+            return self._finish_fold(rest, batch)
+        self._say(batch)  # nothing can have come between, so there was nothing to lock
+        return None
+
+    async def _finish_fold(self, rest: Folding, batch: list[Logged]) -> None:
         async with self._lock:
+            try:
+                await self._follow(rest)
+            except BaseException as error:
+                self.lose(error)
+                raise
+            self._say(batch)
+
+    async def _in_turn(self, wanted: "_Wanted") -> None:
+        """Commit when no other commit is under way, together with all else that has come to wait for that."""
+        self._waiting.append(wanted)
+        try:
+            async with self._lock:
+                if not wanted.is_done:
+                    group, self._waiting = self._waiting, []
+                    await self._commit_group(group)
+        finally:
+            if wanted in self._waiting:
+                self._waiting.remove(wanted)
+        if wanted.error is not None:
+            raise wanted.error
+
+    async def _commit_group(self, group: "list[_Wanted]") -> None:
+        """Make one append of several commits, each folded as if it came alone, in their order."""
+        batch: list[Logged] = []
+        try:
             if self.lost is not None:
                 raise self.lost
-            wanted = None if rest else self._allowed(facts() if callable(facts) else facts)
-            if wanted is None and rest is None:
-                return
-            self.is_ahead = store is not None
-            try:
-                rest = rest if wanted is None else self._fold(wanted, batch)
-                if rest is not None:
+            self.is_ahead = self._store is not None
+            for wanted in group:
+                facts = self._taken(wanted)
+                if facts is not None and (rest := self._fold(facts, batch)) is not None:
                     await self._follow(rest)
-                if store is not None and batch:
-                    await self._append(store, batch)
-            except BaseException as error:
-                self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
-                raise
-            self.is_ahead = False
-            self._say(batch)
+            if self._store is not None and batch:
+                await self._append(self._store, batch)
+        except BaseException as error:
+            self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
+            for wanted in group:
+                wanted.error = wanted.error or self.lost
+            raise
+        finally:
+            for wanted in group:
+                wanted.is_done = True
+        self.is_ahead = False
+        self._say(batch)
+
+    def _taken(self, wanted: "_Wanted") -> Sequence[Fact] | None:
+        """Return the facts of one commit; None when none may follow, or when it is refused."""
+        try:
+            return self._allowed(wanted.facts() if callable(wanted.facts) else wanted.facts)
+        except Exception as refusal:  # noqa: BLE001  the caller's own: it is told, the others of its group go on
+            wanted.error = refusal
+            return None
 
     async def commit_whole(self, facts: Facts) -> None:
         """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""
@@ -186,9 +230,9 @@ class Ledger:
     def _allowed(self, facts: Sequence[Fact]) -> Sequence[Fact] | None:
         """Return the facts that may still follow, now that no other commit can come between; None when none may.
 
-        What a step did that was in flight when the run was ended counts for nothing. Raises `RunFinished`, `TooLate`.
+        What a step did that was in flight when the run ended counts for nothing. Raises `RunFinished`, `TooLate`.
         """
-        if not self._is_over() and not self._is_ending:
+        if not self._is_over():
             return facts
         status = self.schedule.status
         for fact in facts:
@@ -218,7 +262,10 @@ class Ledger:
         """Keep the fold; the larger it is, the more must be appended before the next one."""
         body = dump_snapshot(self.schedule)
         self._grown, self._snapshot_at = 0, max(_SNAPSHOT_BYTES, 4 * len(body))
-        await store.save_snapshot(self.run_id, epoch=self.epoch, number=self.schedule.number, body=body)
+        try:
+            await store.save_snapshot(self.run_id, epoch=self.epoch, number=self.schedule.number, body=body)
+        except StoreUnavailable as trouble:  # it is only a cache: what was committed goes on
+            log.warning("run %s: no snapshot was kept at entry %d: %s", self.run_id, self.schedule.number, trouble)
 
     def _say(self, batch: list[Logged]) -> None:
         if batch:
@@ -257,9 +304,9 @@ class Ledger:
             pause = pause_id(self.run_id, firing.id, "breakpoint", str(firing.held))
             payload = RawJson(b'{"when":"%b"}' % str(firing.held).encode())
             self._add(Paused(pause, "breakpoint", firing.path, firing.id, payload), at, batch)
-        end = None
-        if not self.in_flight and not self._is_ending and schedule.status == "RUNNING":
-            end = self.verdict()
+        end = self.verdict() if not self.in_flight and schedule.status == "RUNNING" else None
+        if self._is_ending and schedule.failure is not None:
+            end = None  # a router that was cancelled for it; the end that was wanted follows
         if end is None and schedule.status == "FAILED" and batch and type(batch[-1].fact) is Answered:
             end = schedule.failure  # the answer is kept, and the last entry still tells how the run stands
         if end is not None:
@@ -288,29 +335,19 @@ class Ledger:
         while schedule.undecided:
             departure, departing = next(iter(schedule.undecided.items()))
             if isinstance(departing, Firing):
-                plan, path, version = departing.scope.plan, departing.path, departing.out
-                ways = plan.ways[departing.place.index]
+                path, version = departing.path, departing.out
             else:
-                plan, path = departing.plan, f"{departing.path}START"
+                path = f"{departing.path}START"
                 version = departing.parent.version if departing.parent else schedule.first
-                ways = plan.ways[0]
             assert version is not None
             try:
-                for index, way in enumerate(ways):
-                    if isinstance(way.exit, Router) and way.exit.choose is None:
-                        continue
-                    value, view = ask(way, self.shape, version.values)
-                    if not isinstance(value, str) and hasattr(value, "__await__"):
-                        value = yield value
-                    choice = Choice(
-                        departure, index, routes_by(way, value, view, shape=self.shape, plan=plan, path=path)
-                    )
-                    choices.append(choice)
-                    schedule.decide(choice)
+                made = yield from ask_all(departing, version.values, self.shape)
             except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
                 self.cause = error
-                made = tuple(choice for choice in choices if choice.departure != departure)
-                return _with(fact, made), failure_of(departure, path, 1, error, None)
+                return _with(fact, tuple(choices)), failure_of(departure, path, 1, error, None)
+            for choice in made:
+                schedule.decide(choice)
+            choices += made
         return _with(fact, tuple(choices)), None
 
     async def _follow(self, folding: Folding) -> None:
@@ -333,6 +370,15 @@ class Ledger:
                     self._router = None
         except StopIteration:
             return
+
+
+class _Wanted:
+    """A commit that waits for its turn."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.is_done = False
+        self.error: BaseException | None = None
 
 
 class TooLate(Exception):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from ropewalk.codec import RawJson
 from ropewalk.core.facts import Route
 from ropewalk.core.plan import Place, Plan
+from ropewalk.core.state import Values
 from ropewalk.core.versions import Version
 
 K = TypeVar("K")
@@ -78,10 +79,12 @@ class Firing:
     """One start of a place: one step, a group of steps, or scopes of a subgraph."""
 
     __slots__ = (
+        "ahead",
         "held",
         "id",
         "items",
         "number",
+        "objection",
         "out",
         "path",
         "pause",
@@ -110,6 +113,10 @@ class Firing:
         self.remaining = 0
         self.routes: Mapping[int, tuple[Route, ...]] = _NOTHING
         """What instances returned, for a node that is itself a router."""
+        self.ahead: Values | None = None
+        """The state after its only step's writes, where a router wanted to see it before they were in the log."""
+        self.objection: Exception | None = None
+        """What a router or map edge raised while the step was in flight; the commit makes it that router's failure."""
         self.out: Version | None = None
         """The merged version, once all instances have finished."""
         self.held: str | None = None

@@ -169,6 +169,18 @@ class Plan:
         return tuple(place.interrupt != "after" and not place.routers and not place.spreads for place in self.places)
 
     @cached_property
+    def choosing(self) -> tuple[Literal["no", "at once", "awaited"], ...]:
+        """For each place whether its routers and map edges are asked while its step is still in flight, and how."""
+        return tuple(
+            "no"
+            if place.interrupt == "after" or not (place.routers or place.spreads)
+            else "awaited"
+            if place.is_awaited
+            else "at once"
+            for place in self.places
+        )
+
+    @cached_property
     def sole(self) -> tuple[int, ...]:
         """For each place the target of its only plain edge, where it has just that; else -1."""
         return tuple(

@@ -20,15 +20,17 @@ def routes_of(value: Any, router: Router, plan: Plan, source: str) -> tuple[Rout
         several = cast("Iterable[Any]", value)
         chosen = sorted(several, key=str) if isinstance(value, set | frozenset) else several
         return tuple(_route(one, router, plan, source) for one in chosen)
-    raise WrongReturn(
-        source, value, "a node's name, END, Send(name, item) or a list of these: this node's return chooses the way"
-    )
+    expected = "a node's name, END, Send(name, item) or a list of these"
+    if router.choose is None:
+        raise WrongReturn(source, value, f"{expected}: this node's return chooses the way")
+    raise WrongReturn(source, value, expected, who=f"The router after {source!r}")
 
 
 def items_of(value: Any, spread: Spread, plan: Plan, source: str) -> tuple[Route, ...]:
     """Return one route per item of a map edge. Raises `WrongReturn` and what `stored_form` raises."""
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise WrongReturn(source, value, "a list of items from the map edge's over= function")
+        who = f"The over= function of the map edge after {source!r}"
+        raise WrongReturn(source, value, "a list of items, one for each step", who=who)
     target = plan.places[spread.target]
     return tuple(_item("", item, target) for item in cast("Iterable[Any]", value))
 

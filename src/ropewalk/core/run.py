@@ -11,9 +11,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ropewalk.codec import ANY, legible
-from ropewalk.core.engine import Engine, answer_of, reset_of
+from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
+from ropewalk.core.picture import Form, Picture
+from ropewalk.core.resuming import answer_of, reset_of
 from ropewalk.errors import (
     AlreadyAnswered,
     PauseNotFound,
@@ -129,6 +131,32 @@ class Run(Generic[S]):
             return [logged.to_entry() for logged in self._read_now().feed.kept()]
         return [read_entry(number, body) for number, body in await store.read(self.run_id)]
 
+    async def picture(self, format: Form = "svg") -> str:
+        """Return the graph's picture with what the run did, as text: which nodes ran, run, wait or failed, how often,
+        and the ways it took.
+
+        ``format`` is svg, mermaid or dot. Without a store only the newest ten thousand entries count.
+        """
+        await self._settled()
+        return (await self._drawn()).form(format)
+
+    async def _drawn(self) -> Picture:
+        store, plan = self._desk.store, self._desk.plan
+        if store is None:
+            engine = self._read_now()
+            entries = [logged.to_entry() for logged in engine.feed.kept()]
+        else:  # one reading of the log, whatever is committed meanwhile
+            engine = await self._desk.load(self.run_id)
+            log = await store.read(self.run_id, limit=engine.schedule.number)
+            entries = [read_entry(number, body) for number, body in log]
+        unfinished = {step.id: step.status for step in engine.schedule.steps.values()}
+        return Picture.of_run(plan, entries, unfinished, engine.schedule.status)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what a notebook shows: the run as it stands; until it is admitted, its graph."""
+        picture = Picture(self._desk.plan) if self._is_being_admitted else self._desk.now(self._drawn)
+        return {**picture.mimebundle(), "text/plain": repr(self)}
+
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, S]:
@@ -144,14 +172,18 @@ class Run(Generic[S]):
     async def wait(self) -> RunStatus:
         """Return the status when the run stops for any reason: it ended, it is paused, or it failed."""
         await self._settled()
-        engine = await self.read()
         while True:
+            engine = await self.read()
             if engine.driving:
                 await engine.rests()
             elif engine.lost is not None:
                 raise engine.lost
-            elif self._owned or engine.schedule.status not in ("RUNNING", "IDLE"):
+            elif engine.schedule.status not in ("RUNNING", "IDLE"):
                 break
+            elif self._owned:  # a call that took it over may not have come to drive it yet
+                async with self._owning:
+                    if engine is self._engine and engine.lost is None:
+                        self._go(engine)
             else:  # another process drives it: look again
                 await asyncio.sleep(_POLL_SECONDS)
                 await self._desk.catch_up(engine)
@@ -229,11 +261,12 @@ class Run(Generic[S]):
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
-    async def answer(self, pause_id: str, value: Any = None, *, by: str | None = None) -> None:
-        """Answer one pause and drive the run on; returns when the answer is durable.
+    async def answer(self, pause_id: str | Pause, value: Any = None, *, by: str | None = None) -> None:
+        """Answer one pause, by its id or itself, and drive the run on; returns when the answer is durable.
 
         Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
         """
+        pause_id = pause_id.id if isinstance(pause_id, Pause) else pause_id
         await self._settled()
         engine = await self._own(explicit=False, pause_id=pause_id)
         await self._commit_queued(engine)
@@ -339,9 +372,15 @@ class Run(Generic[S]):
         if engine.schedule.status == "RUNNING":
             self._desk.hold(self, engine.drive())
 
+    @property
+    def _is_being_admitted(self) -> bool:
+        return self._admission is not None and not self._admission.done()
+
     def _read_now(self) -> Engine:
         if self._engine is None:
             self._engine = self._desk.load_now(self.run_id)
+        elif self._engine.is_ahead and self._is_being_admitted:
+            return self._desk.unbegun(self.run_id)  # the store does not know it yet
         elif self._engine.is_ahead and self._desk.store is not None:
             return self._desk.load_now(self.run_id)  # what is not in the log yet has not happened
         return self._engine
@@ -383,6 +422,8 @@ class Run(Generic[S]):
         if pause_id is not None:
             _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
         previous = engine
+        if previous is not None:
+            await previous.rests()  # its steps must have ended before they may begin again
         engine = await self._desk.claim(self.run_id)
         if previous is not None:
             engine.feed = previous.feed

@@ -87,8 +87,8 @@ class Schedule:
 
     def apply(self, number: int, at: float, fact: Fact) -> None:
         """Take in the entry ``number``. Raises `Misfit` when it tells of what this plan does not have there."""
-        if self.status == "RUNNING" and not isinstance(fact, Reset):
-            self.active_seconds += max(0.0, at - self.last_at)
+        if at > self.last_at and self.status == "RUNNING" and not isinstance(fact, Reset):
+            self.active_seconds += at - self.last_at
         self.last_at = at
         self.number = number
         _HANDLERS[type(fact)](self, fact)
@@ -158,17 +158,23 @@ class Schedule:
         firing = step.firing
         if fact.routes is not None:
             firing.routes = put(firing.routes, step.index or 0, fact.routes)
-        version = firing.version
-        if fact.writes or firing.items is not None:
+        version, plan, place = firing.version, firing.scope.plan, firing.place.index
+        chosen = None
+        if firing.items is None:
+            if fact.writes:
+                version = self.versions.after(version, fact.writes, only=True, values=firing.ahead)
+            chosen = _NONE_CHOSEN if plan.straight[place] else _all_chosen(firing, fact.choices)
+        else:
             version = self.versions.after(version, fact.writes, only=not firing.is_shared)
-        if firing.items is None and firing.scope.plan.straight[firing.place.index]:
-            self._depart(firing, version, _NONE_CHOSEN)
+        if chosen is not None:
+            self._depart(firing, version, chosen)
         else:
             self._instance_finished(firing, step.index or 0, version)
         if self._work:
             self._run()
-        if fact.choices:
-            self._decide_all(fact.choices)
+        for choice in fact.choices:
+            if not chosen or choice.departure != firing.id:
+                self.decide(choice)
 
     def _recorded(self, fact: StepRecorded) -> None:
         step = self.steps.get(fact.step)
@@ -401,6 +407,10 @@ class Schedule:
         firing.items = items if place.fan is None or place.fan == "map" else place.repeats
         if place.interrupt == "before":
             self._hold(firing, "before")
+        elif items is None and place.fan is None and place.plan is None:  # most places
+            firing.remaining = 1
+            step = self.steps[firing.id] = Step(firing, firing.id, None, None)
+            self.ready.append(step)
         else:
             self._open(firing)
         return True
@@ -503,6 +513,8 @@ class Schedule:
             if 0 < target < len(scope.plan.places) - 1 and self._begin(scope, target, version, None):
                 return
             if target < 0 and not chosen and (targets := scope.plan.forks[index]):
+                if version.edits != len(self.versions.edits):  # once: all of them must descend from the same version
+                    version = self.versions.merged([version])
                 for edge, target in zip(scope.plan.places[index].arrows, targets, strict=True):
                     version.refs += 1
                     if not self._begin(scope, target, version, None):
@@ -569,6 +581,15 @@ _HANDLERS: dict[type, Callable[[Schedule, Any], None]] = {
     Reset: Schedule._reset,  # pyright: ignore[reportPrivateUsage]
     RunStopped: Schedule._stopped,  # pyright: ignore[reportPrivateUsage]
 }
+
+
+def _all_chosen(firing: Firing, choices: tuple[Choice, ...]) -> dict[int, tuple[Route, ...]] | None:
+    """Return what was chosen behind a firing while its step was in flight; None unless that is all there is."""
+    plan, place = firing.scope.plan, firing.place.index
+    if not choices or plan.choosing[place] == "no":
+        return None
+    chosen = {way: routes for departure, way, routes in choices if departure == firing.id}
+    return chosen if len(chosen) == len(plan.ways[place]) else None
 
 
 def _order(arrival: Arrival) -> tuple[int, int]:

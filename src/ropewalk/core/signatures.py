@@ -77,6 +77,26 @@ def one_argument(fn: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda state: fn()
 
 
+def edge_problems(what: str, fn: Callable[..., Any]) -> list[Problem]:
+    """Return a problem for each parameter of ``fn``, which `one_argument` will call, that nobody fills."""
+    needed = [
+        one
+        for one in _parameters(fn)
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    positional = [one for one in needed if one.kind is not one.KEYWORD_ONLY]
+    filled = positional[:1] or [one for one in needed if one.name == "state"]
+    return [
+        Problem(
+            message=f"{what} takes {one.name!r}, which nobody fills.",
+            hint="A function on an edge gets the state and nothing else. Give other parameters a default, or bind them "
+            "with functools.partial.",
+        )
+        for one in needed
+        if one not in filled
+    ]
+
+
 def routes_in(fn: Callable[..., Any]) -> tuple[str, ...] | None:
     """Return the nodes that a router may choose: from its ``Literal`` return type, or from what its ``return``s say.
 

@@ -1,5 +1,9 @@
-"""A schedule as bytes and back: a cache of the fold, so that recovery need not read a long log from its beginning."""
+"""A schedule as bytes and back: a cache of the fold, so that recovery need not read a long log from its beginning.
 
+A checksum stands in front: what a failing disk has changed must not be taken for what happened.
+"""
+
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,20 +13,22 @@ from ropewalk.codec import RawJson, dump_json
 from ropewalk.core.facts import Paused, Route, RunStopped, route_data, route_of
 from ropewalk.core.places import Arrival, Firing, PauseState, Scope, Step
 from ropewalk.core.schedule import Schedule
-from ropewalk.core.state import EMPTY
+from ropewalk.core.state import EMPTY, Values
 from ropewalk.core.versions import IS_EDIT, Version
 
-FORMAT = 1
+FORMAT = 2
+_CHECKSUM_LENGTH = 8
 
 
 def dump_snapshot(schedule: Schedule) -> bytes:
     """Return everything that `load_snapshot` needs to go on from the schedule's entry."""
-    return dump_json(
+    body = dump_json(
         {
             "format": FORMAT,
             "plan": schedule.plan.digest,
             "number": schedule.number,
             "status": schedule.status,
+            "limit": schedule.max_iterations,
             "held": schedule.held,
             "failure": schedule.failure and list(schedule.failure),
             "stopped": schedule.stopped and list(schedule.stopped),
@@ -41,17 +47,25 @@ def dump_snapshot(schedule: Schedule) -> bytes:
             "pauses": [_pause(key, pause, key in schedule.open_pauses) for key, pause in schedule.pauses.items()],
         }
     )
+    return _checksum(body) + body
 
 
 def load_snapshot(schedule: Schedule, body: bytes) -> bool:
-    """Make a fresh schedule what it was; return False, and leave it fresh, when the snapshot is of another plan or
-    format.
+    """Make a fresh schedule what it was; return False, and leave it fresh, when the snapshot is damaged, or of another
+    plan or format.
     """
+    body, checksum = body[_CHECKSUM_LENGTH:], body[:_CHECKSUM_LENGTH]
+    if checksum != _checksum(body):
+        return False
     data = from_json(body)
     if data.get("format") != FORMAT or data.get("plan") != schedule.plan.digest:
         return False
     _Loader(schedule, data).load()
     return True
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body)
 
 
 def _versions(schedule: Schedule) -> Iterator[Version]:
@@ -90,11 +104,21 @@ def _version(schedule: Schedule, version: Version) -> dict[str, Any]:
     data: dict[str, Any] = {"number": version.number, "edits": version.edits, "refs": version.refs}
     if version.writes:
         data["writes"] = shape.raw_writes(version.writes)
+        data["squash_due"] = version.squash_due  # floats come out otherwise where other writes become one
     if version.parents:
         data["parents"] = [parent.number for parent in version.parents]
+        if (sums := _rounded(version)) is not None:  # several writes may be one by now, which rounds otherwise
+            data["values"] = shape.raw_writes(shape.set_all(sums))
     elif version.edits != IS_EDIT:
         data["values"] = shape.raw_writes(shape.set_all(version.values))
     return data
+
+
+def _rounded(version: Version) -> Values | None:
+    """Return the values that the version's writes have added floats to."""
+    plain = version.values.plain
+    added = {write.field for write in version.writes if isinstance(write.value, float)}
+    return Values({field: plain[field] for field in added if field in plain}, {}) if added else None
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -103,13 +127,21 @@ def _scope(scope: Scope) -> dict[str, Any]:
         "ended": list(map(_arrival, scope.ended)),
         "counts": [[place, count] for place, count in scope.counts.items()],
         "active": list(map(_firing, scope.active.values())),
-        "item": scope.item,
+        "item": _item(scope.item),
     }
 
 
 def _arrival(arrival: Arrival) -> list[Any]:
-    items = None if arrival.items is None else list(arrival.items)
-    return [arrival.edge, arrival.source, arrival.version.number, items]
+    return [arrival.edge, arrival.source, arrival.version.number, _items(arrival.items)]
+
+
+def _items(items: tuple[RawJson | None, ...] | None) -> list[Any] | None:
+    return None if items is None else list(map(_item, items))
+
+
+def _item(item: RawJson | None) -> list[RawJson] | None:
+    """Return the item in a list, so that one that is null differs from none at all."""
+    return None if item is None else [item]
 
 
 def _firing(firing: Firing) -> dict[str, Any]:
@@ -117,7 +149,7 @@ def _firing(firing: Firing) -> dict[str, Any]:
         "place": firing.place.index,
         "number": firing.number,
         "version": firing.version.number,
-        "items": None if firing.items is None else list(firing.items),
+        "items": _items(firing.items),
         "results": [result and result.number for result in firing.results],
         "remaining": firing.remaining,
         "routes": [[index, list(map(route_data, routes))] for index, routes in firing.routes.items()],
@@ -133,7 +165,7 @@ def _step(step: Step) -> dict[str, Any]:
         "id": step.id,
         "firing": step.firing.id,
         "index": step.index,
-        "item": step.item,
+        "item": _item(step.item),
         "status": step.status,
         "counts": [step.failures, step.spent, step.takeovers, step.deaths],
         "retry_at": step.retry_at,
@@ -147,8 +179,8 @@ def _pause(key: str, pause: PauseState, is_open: bool) -> dict[str, Any]:
     fact = pause.fact
     return {
         "fact": [key, fact.kind, fact.node, fact.step, fact.payload, fact.name, fact.nth],
-        "firing": pause.firing and pause.firing.id,
-        "step": pause.step and pause.step.id,
+        "firing": pause.firing.id if is_open and pause.firing else None,
+        "step": pause.step.id if is_open and pause.step else None,
         "open": is_open,
         "answered": [pause.answered_at, pause.answered_by],
     }
@@ -175,6 +207,7 @@ class _Loader:
         schedule.first = self._versions[data["first"]]
         schedule.final = self._versions[data["final"]] if data["final"] is not None else None
         schedule.number, schedule.status, schedule.held = data["number"], data["status"], data["held"]
+        schedule.max_iterations = data["limit"]
         schedule.failure = RunStopped(*data["failure"]) if data["failure"] else None
         schedule.stopped = RunStopped(*data["stopped"]) if data["stopped"] else None
         schedule.active_seconds, schedule.last_at = data["active_seconds"], data["last_at"]
@@ -196,12 +229,11 @@ class _Loader:
         shape, versions = schedule.shape, schedule.versions
         writes = shape.load(stored.get("writes", ()))
         parents = tuple(self._versions[number] for number in stored.get("parents", ()))
-        if parents:
-            values = shape.fold(versions.values_of(parents), writes)
-        else:
-            values = shape.fold(EMPTY, shape.load(stored.get("values", ())))
+        values = shape.fold(versions.values_of(parents), writes) if parents else EMPTY
+        values = shape.fold(values, shape.load(stored.get("values", ())))
         version = Version(stored["number"], parents, writes, values, stored["edits"])
         version.refs = stored["refs"]
+        version.squash_due = stored.get("squash_due", 0)
         self._versions[version.number] = version
 
     def _load_scope(self, scope: Scope, stored: dict[str, Any]) -> None:
@@ -256,8 +288,8 @@ class _Loader:
             self._schedule.open_pauses[key] = pause
 
 
-def _raw(value: Any) -> RawJson | None:
-    return None if value is None else _present(value)
+def _raw(stored: list[Any] | None) -> RawJson | None:
+    return None if stored is None else _present(stored[0])
 
 
 def _present(value: Any) -> RawJson:

@@ -82,6 +82,10 @@ class Field:
         self.whole = _adapter(_constrained(annotation, constraints))
         self.one = self.whole
         self.fold: Callable[[Any, Op, Any], Any] = self.buffer.fold
+        self.may_refuse = isinstance(self.buffer, ReducedBuffer) or (
+            isinstance(self.buffer, IncrementalBuffer) and self.exact is None
+        )
+        """Merging calls code that may raise: a user's function, or the + of a type that is no plain one."""
         self.returned: Op = "set" if isinstance(self.buffer, LastValueBuffer) else "add"
         if isinstance(self.buffer, HistoryBuffer):
             item: Any = next(iter(get_args(annotation)), Any)
@@ -134,7 +138,8 @@ class Shape:
         self.state_class = state_class
         infos = state_class.model_fields if state_class else {}
         self.fields = {name: Field(name, info) for name, info in infos.items()}
-        self.has_reducers = any(isinstance(field.buffer, ReducedBuffer) for field in self.fields.values())
+        self._tried = {name for name, field in self.fields.items() if field.may_refuse}
+        self.has_reducers = bool(self._tried)
         self.view_class = view_class(state_class) if state_class else None
 
     # -- into the log -------------------------------------------------------------------------------------------------
@@ -163,12 +168,14 @@ class Shape:
                 raise UnknownField(name, self.fields, where)
         return [self.fields[name].write("set", value, where) for name, value in updates.items()]
 
+    def is_touched(self, view: View) -> bool:
+        """Tell whether anything of a view was set, or so much as looked at where it could be changed in place."""
+        held, plain = view.__dict__, view.rw_values.plain
+        return len(held) != len(plain) or not all(map(operator.is_, held.values(), plain.values()))
+
     def changes(self, view: View, where: str) -> list[Write]:
         """Return the writes that a node made by changing its view in place, in the order of declaration."""
-        held, values = view.__dict__, view.rw_values
-        plain, rich = values
-        if len(held) == len(plain) and all(map(operator.is_, held.values(), plain.values())):
-            return []
+        held, (plain, rich) = view.__dict__, view.rw_values
         writes: list[Write] = []
         for name, field in self.fields.items():
             if name not in held:
@@ -191,7 +198,7 @@ class Shape:
 
     def check_merge(self, values: Values, writes: Iterable[Write], where: str) -> None:
         """Try the writes whose buffers call a user's function. Raises `WrongType`, and what that function raises."""
-        reduced = [write for write in writes if isinstance(self.fields[write.field].buffer, ReducedBuffer)]
+        reduced = [write for write in writes if write.field in self._tried]
         if reduced:
             merged = self.fold(values, reduced)
             for name in {write.field for write in reduced}:

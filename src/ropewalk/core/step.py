@@ -7,13 +7,13 @@ import weakref
 from typing import Any, NamedTuple, Protocol, cast
 
 from ropewalk.codec import RawJson
-from ropewalk.core.choosing import with_choices
+from ropewalk.core.choosing import choices_at_once, choices_awaited
 from ropewalk.core.context import Asking, Context, Recorder
 from ropewalk.core.facts import Route, StepFinished
 from ropewalk.core.places import Step
 from ropewalk.core.routes import routes_of
 from ropewalk.core.state import Shape, Write
-from ropewalk.errors import NodeCancelled, NodeTimeout, StepProblem, WrongReturn
+from ropewalk.errors import NodeCancelled, NodeTimeout, NotAwaited, StepProblem, WrongReturn
 
 log = logging.getLogger("ropewalk")
 
@@ -58,9 +58,12 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
         else:
             arguments, view, ctx = _arguments(step, runner)
             result = await _called(step, arguments, runner)
+            if ctx is not None and (call_made := ctx.forgotten()) is not None:
+                raise NotAwaited(step.path, call_made)
         fact = _finished(step, result, view, runner.shape)
-        exits = step.place.routers or step.place.spreads
-        return await with_choices(step, fact, runner.shape) if exits and _routes_in_flight(step) else fact
+        if step.firing.items is None and step.firing.scope.plan.choosing[step.place.index] == "awaited":
+            fact = fact._replace(choices=await choices_awaited(step, fact.writes, runner.shape))
+        return fact
     except Asking:
         return Asked(ctx.questions if ctx else [])
     except Exception as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
@@ -77,10 +80,6 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
     finally:
         if ctx is not None:
             ctx.closed = True
-
-
-def _routes_in_flight(step: Step) -> bool:
-    return step.place.is_awaited and step.firing.items is None and step.place.interrupt != "after"
 
 
 def _arguments(step: Step, runner: Runner) -> tuple[dict[str, Any], Any, Context | None]:
@@ -114,12 +113,13 @@ async def _called(step: Step, arguments: dict[str, Any], runner: Runner) -> Any:
 
 
 def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
+    place, firing = step.place, step.firing
     writes: list[Write] = []
     routes: tuple[Route, ...] | None = None
-    if view is not None:
+    if view is not None and shape.is_touched(view):
         writes = shape.changes(view, f"Node {step.path!r}")
-    if step.place.routers and (router := step.place.own_router) is not None:
-        routes = routes_of(result, router, step.firing.scope.plan, step.path)
+    if place.routers and (router := place.own_router) is not None:
+        routes = routes_of(result, router, firing.scope.plan, step.path)
     elif isinstance(result, dict):
         if result:
             writes += shape.returned(cast("dict[str, Any]", result), f"Node {step.path!r}")
@@ -129,7 +129,9 @@ def _finished(step: Step, result: Any, view: Any, shape: Shape) -> StepFinished:
         raise WrongReturn(step.path, result, "a dict of writes ({'field': value}), or None for no writes")
     if writes:
         shape.check_size(writes, f"node {step.path!r}")
-    return StepFinished(step.id, step.path, step.attempt, writes, routes)
+    at_once = firing.items is None and firing.scope.plan.choosing[place.index] == "at once"
+    choices = choices_at_once(step, writes, shape) if at_once else ()
+    return StepFinished(step.id, step.path, step.attempt, writes, routes, choices)
 
 
 async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner: Runner) -> Any:

@@ -15,7 +15,7 @@ from ropewalk.core.state import EMPTY, Shape, Values, Write
 class Version:
     """One version of the state."""
 
-    __slots__ = ("edits", "number", "parents", "refs", "values", "writes")
+    __slots__ = ("edits", "number", "parents", "refs", "squash_due", "values", "writes")
 
     def __init__(
         self, number: int, parents: "tuple[Version, ...]", writes: list[Write], values: Values, edits: int
@@ -29,6 +29,8 @@ class Version:
         """How many of the run's edits its history holds; they are always its first ones."""
         self.refs = 1
         """Tokens, firings and versions that point here; may be too high, never too low."""
+        self.squash_due = 0
+        """How long ``writes`` may become before it is worth squashing; 0: the list belongs to an entry."""
 
 
 class Versions:
@@ -44,8 +46,8 @@ class Versions:
         """Return the root, which every other version descends from: its values matter, its writes never again."""
         return self._new((), [], self._shape.fold(EMPTY, writes), len(self.edits))
 
-    def after(self, version: Version, writes: list[Write], *, only: bool) -> Version:
-        """Return ``version`` with ``writes`` behind it.
+    def after(self, version: Version, writes: list[Write], *, only: bool, values: Values | None = None) -> Version:
+        """Return ``version`` with ``writes`` behind it; ``values`` is the state then, where that is known already.
 
         ``only`` gives the caller's hold on ``version`` away. If nobody else has one, nothing will ever point at it
         again and the new version takes its place in the history, so that a long branch stays one version.
@@ -54,13 +56,26 @@ class Versions:
             version.refs += 1
         if not writes:
             return version
-        values = self._shape.fold(version.values, writes)
+        if values is None:
+            values = self._shape.fold(version.values, writes)
         if version.refs == 1:
-            writes = [*version.writes, *writes] if version.writes else writes
-            if len(writes) > _SQUASH_FROM:
-                writes = self._shape.squash(writes)
-            return self._new(version.parents, writes, values, version.edits)
+            return self._behind(version, writes, values)
         return self._new((version,), writes, values, version.edits)
+
+    def _behind(self, version: Version, writes: list[Write], values: Values) -> Version:
+        """Return a version in the place of one that nothing points at any more; it goes on with that one's list."""
+        due = version.squash_due
+        if due:
+            version.writes.extend(writes)
+            writes = version.writes
+        elif version.writes:
+            writes, due = [*version.writes, *writes], _SQUASH_FROM
+        if due and len(writes) > due:
+            writes = self._shape.squash(writes)
+            due = max(_SQUASH_FROM, 2 * len(writes))
+        new = self._new(version.parents, writes, values, version.edits)
+        new.squash_due = due
+        return new
 
     def edit(self, writes: list[Write]) -> None:
         """Put an edit into the past of everything that `merged` returns from now on."""

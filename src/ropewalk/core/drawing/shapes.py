@@ -1,7 +1,6 @@
 """One shape as SVG: its body, words and signs, what a run has done there, and the routers that leave it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from html import escape
 
 from ropewalk.core.drawing.figures import (
@@ -19,6 +18,7 @@ from ropewalk.core.drawing.figures import (
 from ropewalk.core.drawing.layout.boxes import Point
 from ropewalk.core.drawing.outline import Note
 from ropewalk.core.drawing.paths import curve, number
+from ropewalk.core.drawing.progress import Progress
 from ropewalk.core.drawing.style import DIAMOND, SIGNS
 from ropewalk.core.drawing.text import TIMES, clean, legal, text_width
 
@@ -28,15 +28,6 @@ _LINE = 16.0
 _SIGN_UP = 11.5
 _BLANKS = str.maketrans({"\t": "&#9;", "\n": "&#10;", "\r": "&#13;"})
 """Written plainly, a reader of XML would make spaces of them."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """What a run has done so far, by node path."""
-
-    statuses: Mapping[str, str] | None = None
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
-    taken: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
 
 def write_shape(figure: Figure, place: Point, progress: Progress) -> str:

@@ -9,15 +9,16 @@ from ropewalk.core.drawing.figures import PADDING, TITLE_HEIGHT, Picture
 from ropewalk.core.drawing.layout.boxes import Point, Route
 from ropewalk.core.drawing.outline import Line, Outline
 from ropewalk.core.drawing.paths import bow, curve, number, tip
-from ropewalk.core.drawing.shapes import Progress, attribute, plural, write_shape
+from ropewalk.core.drawing.progress import Progress
+from ropewalk.core.drawing.shapes import attribute, plural, write_shape
 from ropewalk.core.drawing.style import ROOT, stylesheet
 from ropewalk.core.drawing.text import TIMES, clean
 
 MARGIN = 20.0
 
 
-def write_svg(outline: Outline, picture: Picture, progress: Progress) -> str:
-    """Return the SVG element of ``picture``."""
+def write_svg(outline: Outline, picture: Picture, progress: Progress, *, paper: bool = True) -> str:
+    """Return the SVG element of ``picture``; without ``paper`` what lies under it shines through."""
     width, height = number(picture.layout.width + 2 * MARGIN), number(picture.layout.height + 2 * MARGIN)
     return "".join(
         [
@@ -26,7 +27,7 @@ def write_svg(outline: Outline, picture: Picture, progress: Progress) -> str:
             f"<title>{escape(f'Graph {outline.name}')}</title>",
             f"<desc>{escape(_summary(outline, progress.statuses))}</desc>",
             f"<style>{stylesheet(statuses=progress.statuses is not None)}</style>",
-            f'<rect class="paper" width="{width}" height="{height}" rx="12"/>',
+            f'<rect class="paper" width="{width}" height="{height}" rx="12"/>' if paper else "",
             *_level(picture, progress, (MARGIN, MARGIN)),
             "</svg>",
         ]

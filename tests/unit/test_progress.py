@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Literal
 
 from ropewalk import END, START, Context, Graph, GraphState, History, Run, Send
-from ropewalk.cli.progress import Progress, path_of, progress_of
-from ropewalk.runtime import unfinished_steps
+from ropewalk.core.drawing.progress import Progress, path_of, progress_of
+from ropewalk.runtime import Picture, unfinished_steps
 
 
 class Log(GraphState):
@@ -207,3 +207,69 @@ def test_paths_are_read_from_ids() -> None:
     assert path_of("sub#1[0]/check#12") == "sub/check"
     assert path_of("work#1[3]") == "work"
     assert path_of("issue#7#2") == "issue#7"
+
+
+def test_a_fork_does_not_wait_at_its_parents_breakpoint() -> None:
+    graph = Graph(Log, store="memory:")
+    add(graph, "a", interrupt="before")
+    add(graph, "z")
+    graph.add_edge(START, "a").add_edge("a", "z").add_edge("z", END)
+
+    async def whole() -> tuple[Progress, Progress]:
+        parent: Run[Any] = graph.start()
+        await parent.wait()
+        fork = await parent.fork()
+        await fork.wait()
+        held = progress_of(graph.plan, await fork.history(), await unfinished_steps(fork), fork.status)
+        await fork.resume()
+        return held, progress_of(graph.plan, await fork.history(), await unfinished_steps(fork), fork.status)
+
+    held, done = asyncio.run(whole())
+    assert held.statuses == {"a": "waiting", "z": "pending"}
+    assert done.statuses == {"a": "done", "z": "done"}
+    assert done.taken["a", "z"] == 1
+
+
+def test_nobody_waits_in_a_cancelled_run() -> None:
+    for stop in ("breakpoint", "question"):
+        graph = Graph(Log)
+        add(graph, "a", interrupt="before" if stop == "breakpoint" else None)
+
+        @graph.node
+        async def ask(ctx: Context) -> None:
+            await ctx.ask("?")
+
+        graph.add_edge(START, "a").add_edge("a", "ask").add_edge("ask", END)
+
+        async def whole(graph: Graph[Any] = graph) -> Progress:
+            run: Run[Any] = graph.start()
+            await run.wait()
+            await run.cancel()
+            return progress_of(graph.plan, await run.history(), await unfinished_steps(run), run.status)
+
+        progress = asyncio.run(whole())
+        assert progress.statuses is not None
+        assert "waiting" not in progress.statuses.values(), stop
+
+
+def test_a_picture_of_a_run_says_what_its_progress_says() -> None:
+    graph = Graph(Log)
+    add(graph, "a")
+
+    @graph.node
+    async def bad() -> None:
+        raise ValueError("no")
+
+    graph.add_edge(START, "a").add_edge("a", "bad").add_edge("bad", END)
+
+    async def whole() -> Picture:
+        run: Run[Any] = graph.start()
+        await run.wait()
+        return Picture.of_run(graph.plan, await run.history(), await unfinished_steps(run), run.status)
+
+    picture = asyncio.run(whole())
+    assert 'data-node="a" data-status="done"' in picture.svg
+    assert 'data-node="bad" data-status="failed"' in picture.svg
+    assert 'data-edge="a-&gt;bad" data-kind="arrow" data-taken="1"' in picture.svg
+    assert "(failed)" in picture.mermaid.replace("#40;", "(").replace("#41;", ")")
+    assert "(failed)" in picture.dot

@@ -11,47 +11,49 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ropewalk.runtime import Entry, Graph, Picture, Place, Plan, Run, unfinished_steps
+from ropewalk.core.plan import START, Place, Plan
+from ropewalk.events import Entry
 
 _NUMBER = re.compile(r"#\d+(\[\d+\])?$")
 _INSTANCE = re.compile(r"\[\d+\]$")
-_START = "__start__"
 _WORST_FIRST = ("failed", "waiting", "running", "done")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """The three readings, by node path."""
+    """What a run has done so far, by node path."""
 
-    statuses: dict[str, str] = field(default_factory=dict[str, str])
-    counts: Counter[str] = field(default_factory=Counter[str])
-    taken: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    statuses: Mapping[str, str] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    taken: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 
 
-async def picture_of(graph: Graph[Any], run: Run[Any], entries: Iterable[Entry]) -> Picture:
-    """Return the graph's picture with what ``entries``, the log of ``run``, tell of it."""
-    progress = progress_of(graph.plan, entries, await unfinished_steps(run), run.status)
-    several = {path: count for path, count in progress.counts.items() if count > 1}  # a 1 on each node says nothing
-    return Picture(graph.plan, statuses=progress.statuses, counts=several, taken=progress.taken)
+class _Reading:
+    """The three readings in the making."""
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self.taken: Counter[tuple[str, str]] = Counter()
 
 
 def progress_of(plan: Plan, entries: Iterable[Entry], unfinished: Mapping[str, str], status: str) -> Progress:
     """Return what ``entries`` tell; ``unfinished``: steps that have begun and not ended, ``status``: the run's."""
     log = _Log(entries)
-    progress = Progress()
+    reading = _Reading()
     for step in log.finished:
-        _raise_to(progress, path_of(step), "done")
-        progress.counts[path_of(step)] += 1
-    going = "running" if status == "RUNNING" else "pending"
+        _raise_to(reading, path_of(step), "done")
+        reading.counts[path_of(step)] += 1
+    over = status in {"CANCELLED", "DONE"}  # nobody can answer any more
+    going = {"ready": "running" if status == "RUNNING" else "pending", "waiting": "pending" if over else "waiting"}
     for step, is_now in unfinished.items():
-        _raise_to(progress, path_of(step), {"ready": going}.get(is_now, is_now))
-    for firing in log.held:
-        _raise_to(progress, path_of(firing), "waiting")
-    unvisited = {"RUNNING", "PAUSED"} & {status}
-    for path in _paths(plan) if unvisited else ():
-        progress.statuses.setdefault(path, "pending")
-    _count_edges(progress, plan, log, {*unfinished, *log.held})
-    return progress
+        _raise_to(reading, path_of(step), going.get(is_now, is_now))
+    for firing in () if over else log.held:
+        _raise_to(reading, path_of(firing), "waiting")
+    for path in _paths(plan) if status in {"RUNNING", "PAUSED"} else ():
+        reading.statuses.setdefault(path, "pending")
+    _count_edges(reading, plan, log, {*unfinished, *log.held})
+    return Progress(statuses=reading.statuses, counts=reading.counts, taken=reading.taken)
 
 
 def path_of(step: str) -> str:
@@ -79,6 +81,8 @@ class _Log:
                 held[data["pause"]] = data["step"]
             elif entry.type == "answered":
                 held.pop(data["pause"], None)
+            elif entry.type == "run_started":  # of a fork: what its parent held is not its own
+                held.clear()
             for departure, way, routes in data.get("choices", ()):
                 self.choices.append((departure, way, _names(routes)))
         self.held = set(held.values())
@@ -102,16 +106,16 @@ def _lineage(step: str) -> list[str]:
     return [firing_of("/".join(parts[: depth + 1])) for depth in range(len(parts))]
 
 
-def _raise_to(progress: Progress, path: str, status: str) -> None:
+def _raise_to(reading: _Reading, path: str, status: str) -> None:
     """Give a node, and the subgraphs around it, ``status`` unless a step there says something worse."""
     parts = path.split("/")
     for depth in range(len(parts)):
         node = "/".join(parts[: depth + 1])
-        known = progress.statuses.get(node)
+        known = reading.statuses.get(node)
         if known not in _WORST_FIRST or (
             status in _WORST_FIRST and _WORST_FIRST.index(status) < _WORST_FIRST.index(known)
         ):
-            progress.statuses[node] = status
+            reading.statuses[node] = status
 
 
 def _paths(plan: Plan, above: str = "") -> Iterable[str]:
@@ -121,50 +125,50 @@ def _paths(plan: Plan, above: str = "") -> Iterable[str]:
             yield from _paths(place.plan, f"{above}{place.name}/")
 
 
-def _count_edges(progress: Progress, plan: Plan, log: _Log, unfinished: set[str]) -> None:
+def _count_edges(reading: _Reading, plan: Plan, log: _Log, unfinished: set[str]) -> None:
     open_firings = {above for step in unfinished for above in _lineage(step)}
     scopes = {""} | {step.rpartition("/")[0] for step in [*log.finished, *unfinished]}
     for scope in {part for whole in scopes for part in _prefixes(whole)}:
-        _follow_arrows(progress, plan, f"{scope}/{_START}" if scope else _START)
+        _follow_arrows(reading, plan, f"{scope}/{START}" if scope else START)
         if scope and firing_of(scope) not in open_firings:
-            progress.counts[path_of(scope)] += 1
+            reading.counts[path_of(scope)] += 1
     departed = log.firings() - open_firings
     for firing in departed:
-        _follow_arrows(progress, plan, firing)
+        _follow_arrows(reading, plan, firing)
     for firing, way, names in log.choices:
-        _follow_way(progress, plan, firing, way, names)
+        _follow_way(reading, plan, firing, way, names)
     for firing, chosen in log.returned.items():
         place, inner = _placed(plan, firing)
         for router in place.routers if firing in departed else ():
             if router.choose is None:
-                for name in chosen:
-                    _take(progress, inner, firing, router.routes[name])
+                for name in chosen & router.routes.keys():
+                    _take(reading, inner, firing, router.routes[name])
 
 
-def _follow_arrows(progress: Progress, plan: Plan, firing: str) -> None:
+def _follow_arrows(reading: _Reading, plan: Plan, firing: str) -> None:
     place, inner = _placed(plan, firing)
     for arrow in place.arrows:
-        _take(progress, inner, firing, arrow.target)
+        _take(reading, inner, firing, arrow.target)
 
 
-def _follow_way(progress: Progress, plan: Plan, firing: str, way: int, names: list[str]) -> None:
+def _follow_way(reading: _Reading, plan: Plan, firing: str, way: int, names: list[str]) -> None:
     place, inner = _placed(plan, firing)
     if way < len(place.routers):
         routes = place.routers[way].routes
         for target in dict.fromkeys(routes[name] for name in names if name in routes):
-            _take(progress, inner, firing, target)
+            _take(reading, inner, firing, target)
         return
     target = place.spreads[way - len(place.routers)].target
-    _take(progress, inner, firing, target)
+    _take(reading, inner, firing, target)
     if not names:  # nothing to do for each of no items: the place was passed at once
         above = firing.rpartition("/")[0]
-        _follow_arrows(progress, plan, f"{above}/{inner.places[target].name}".lstrip("/"))
+        _follow_arrows(reading, plan, f"{above}/{inner.places[target].name}".lstrip("/"))
 
 
-def _take(progress: Progress, inner: Plan, firing: str, target: int) -> None:
+def _take(reading: _Reading, inner: Plan, firing: str, target: int) -> None:
     source = path_of(firing)
     above = source.rpartition("/")[0]
-    progress.taken[source, f"{above}/{inner.places[target].name}".lstrip("/")] += 1
+    reading.taken[source, f"{above}/{inner.places[target].name}".lstrip("/")] += 1
 
 
 def _placed(plan: Plan, firing: str) -> tuple[Place, Plan]:
