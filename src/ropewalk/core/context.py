@@ -57,10 +57,7 @@ class Context:
     @property
     def item(self) -> Any:
         """The item of a map edge or a Send, or of the nearest one around this subgraph; None elsewhere."""
-        raw = self._step.inherited_item()
-        if raw is None:
-            return None
-        return (self._step.place.call.item if self._step.place.call else ANY).validate_json(raw)
+        return self._step.shown_item
 
     def step(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, T]:
         """Call ``fn`` once and keep its result in the log: when this node runs again, the kept result is returned

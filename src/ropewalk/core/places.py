@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from ropewalk.codec import RawJson
+from ropewalk.codec import ANY, RawJson
 from ropewalk.core.facts import Route
 from ropewalk.core.plan import Place, Plan
 from ropewalk.core.state import Values
@@ -202,6 +202,14 @@ class Step:
         while scope.item is None and scope.parent is not None:
             scope = scope.parent.scope
         return scope.item
+
+    @property
+    def shown_item(self) -> Any:
+        """The item as its node sees it; None where there is none."""
+        raw = self.inherited_item()
+        if raw is None:
+            return None
+        return (self.place.call.item if self.place.call else ANY).validate_json(raw)
 
 
 class PauseState:

@@ -521,6 +521,11 @@ class Schedule:
                         self._arrive(scope, target, Arrival(edge.edge, firing.number, version, None))
                 version.refs -= 1
                 return
+        join = scope.plan.sole[index]
+        if join > 0 and scope.waiting_bits == scope.plan.bits[join] and scope.active_bits & scope.plan.before[join]:
+            edge = scope.plan.places[index].arrows[0].edge  # nothing else waits, and the join has to wait for more
+            scope.waiting[join].append(Arrival(edge, firing.number, version, None))
+            return
         self._leave(scope, index, firing.number, version, chosen)
         version.refs -= 1
 

@@ -7,7 +7,7 @@ import datetime
 import enum
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Optional, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -215,12 +215,14 @@ class Shape:
             for name in gained
         ]
 
-    def check_size(self, writes: Iterable[Write], where: str) -> None:
+    def check_size(self, writes: Sequence[Write], where: str) -> None:
         """Raise `TooLarge` for writes that no entry could hold, with the name of the largest."""
-        sizes = {write.field: len(write.raw) if write.raw is not None else _length(write.value) for write in writes}
-        if sum(sizes.values()) > MAX_STEP_BYTES:
-            largest = max(sizes, key=lambda name: sizes[name])
-            raise TooLarge(f"What {where} writes, most of it to {largest!r},", sum(sizes.values()), MAX_STEP_BYTES)
+        total = 0
+        for _, _, value, raw in writes:
+            total += _length(value) if raw is None else len(raw)
+        if total > MAX_STEP_BYTES:
+            largest = max(writes, key=lambda write: _length(write.value) if write.raw is None else len(write.raw)).field
+            raise TooLarge(f"What {where} writes, most of it to {largest!r},", total, MAX_STEP_BYTES)
 
     # -- the fold -----------------------------------------------------------------------------------------------------
 

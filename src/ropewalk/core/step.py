@@ -94,9 +94,10 @@ def _arguments(step: Step, runner: Runner) -> tuple[dict[str, Any], Any, Context
             if view is None:
                 view = runner.shape.view(step.version.values)
             arguments[name] = view
+        elif source == "ctx":
+            ctx = arguments[name] = ctx or Context(step, runner)
         else:
-            ctx = ctx or Context(step, runner)
-            arguments[name] = ctx if source == "ctx" else ctx.item if source == "item" else ctx.index
+            arguments[name] = step.shown_item if source == "item" else step.index
     return arguments, view, ctx
 
 
