@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ropewalk
-from ropewalk import END, START, Graph, GraphState, History, Retry, Token
+from ropewalk import END, START, Graph, GraphState, History, Incremental, Retry, Token
 from ropewalk.errors import RunFailed, StoreUnavailable
 from ropewalk.events import parse_event_id
 from ropewalk.stores.memory import MemoryRunStore
@@ -215,6 +215,33 @@ def ending(store):
             await asyncio.Event().wait()
 
     return graph
+
+
+def test_a_reader_who_comes_after_the_oldest_entries_have_gone_is_told_how_many():
+    """Promise 13: without a store only the newest entries are kept; a gap is never silent."""
+
+    class Turns(GraphState):
+        count: Incremental[int] = 0
+
+    async def main():
+        graph = Graph(Turns, max_node_iterations=20_000)
+
+        @graph.node
+        async def turn(state):
+            return {"count": 1}
+
+        graph.add_edge(START, "turn")
+        graph.add_router_edge("turn", lambda state: END if state.count == 12_000 else "turn", routes=["turn", END])
+        run = graph.start()
+        await run
+        events = [event async for event in run.events()]
+        first = events[0]
+        assert (first.type, first.data) == ("reset", {"dropped": 2_002})
+        assert [int(event.id) for event in events] == list(range(2_002, 12_003))
+        later = [event async for event in run.events(after="11999")]
+        assert [event.id for event in later] == ["12000", "12001", "12002"]
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("last", sorted(LAST))

@@ -125,7 +125,10 @@ class Feed:
         return after >= self._entry or (bool(self._entries) and self._entries[0].number <= after + 1)
 
     def collect(self, cursor: tuple[int, int]) -> list[Event]:
-        """Return everything behind ``cursor``, in order; the caller has checked `holds`."""
+        """Return everything behind ``cursor``, in order.
+
+        Where entries are missing that a store would have, the caller has asked it; without one a ``reset`` says so.
+        """
         found: list[tuple[int, int, Event]] = []
         for logged in reversed(self._entries):
             if logged.number <= cursor[0]:
@@ -139,6 +142,9 @@ class Feed:
                 found.append((number, n, Event(id=f"{number}.{n}", type="step_started", node=node, data=data)))
         for voice in (*self._ended, *self._voices.values()):
             found += _said(voice, cursor)
+        if self._entries and not self.holds(cursor[0]):  # a run without a store, and a reader who comes too late
+            last = self._entries[0].number - 1
+            found.append((last, 0, Event(id=str(last), type="reset", node=None, data={"dropped": last - cursor[0]})))
         found.sort(key=lambda item: item[:2])
         return [event for _, _, event in found]
 
