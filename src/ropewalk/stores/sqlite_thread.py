@@ -1,7 +1,7 @@
 """A thread with a SQLite connection of its own: it does what any event loop asks, many jobs a transaction.
 
-1. `ask` makes a future of the calling loop and puts the job into the thread's queue.
-2. The thread waits for a job and takes what else has come meanwhile: the group that is committed together.
+1. `ask` makes a future of the calling loop; what one turn of the loop asks for goes into the thread's queue together.
+2. The thread waits for jobs and takes what else has come meanwhile: the group that is committed together.
 3. It answers with one `call_soon_threadsafe` per event loop, so that a batch wakes each loop once.
 
 The thread is a daemon and holds nothing of what callers hold: a store that is simply dropped ends it, and so does the
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ropewalk.stores.sqlite_file import Job, Outcome, SqliteFile, Work
 
 _SECONDS_TO_FINISH_AT_EXIT = 5.0
+_JOBS_AT_ONCE = 32
+"""A loop that asks for more in one turn has them begun while it goes on asking."""
 
 
 class SqliteThread:
@@ -35,27 +37,44 @@ class SqliteThread:
     ) -> None:
         self._make = lambda: _Running(name, make_file(), batch, closed)
         self._running: _Running | None = None
+        self._asked: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+        """What each loop has asked for in its present turn."""
         self._starting = threading.Lock()
         if hasattr(os, "register_at_fork"):  # asking for the process id at every job would cost more than the queue
             os.register_at_fork(after_in_child=partial(_forget_thread, weakref.ref(self)))
 
     def ask(self, work: Work, *args: object) -> asyncio.Future[Any]:
         """Have ``work(file, *args)`` done inside a transaction; the future is done when that is committed."""
-        running = self._running or self._start()
-        future = asyncio.get_running_loop().create_future()
-        running.queue.put((future, work, args))
-        if running.ended:  # it came too late for the thread to see it
-            running.refuse_rest()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        asked = self._asked.get(loop)
+        if asked is None:
+            asked = self._asked[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        asked.append((future, work, args))
+        if len(asked) >= _JOBS_AT_ONCE:
+            self._hand_over(loop)
         return future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs = self._asked.pop(loop, None)
+        if jobs is None:
+            return
+        running = self._running or self._start()
+        running.queue.put(jobs)
+        if running.ended:  # they came too late for the thread to see them
+            running.refuse_rest()
 
     async def close(self) -> None:
         """Finish what was asked, close the connection, end the thread."""
+        self._hand_over(asyncio.get_running_loop())
         if self._running is not None:
             self._running.let_go()
             await asyncio.get_running_loop().run_in_executor(None, self._running.thread.join)
 
     def forget_thread(self) -> None:
         self._running = None
+        self._asked = {}
         self._starting = threading.Lock()  # another thread of the parent may have held it
 
     def _start(self) -> _Running:
@@ -79,7 +98,7 @@ class _Running:
 
     def __init__(self, name: str, file: SqliteFile, batch: int, closed: Callable[[], Exception]) -> None:
         self.thread = threading.Thread(target=self._work, args=(file,), name=name, daemon=True)
-        self.queue: SimpleQueue[Job | None] = SimpleQueue()  # None asks the thread to end
+        self.queue: SimpleQueue[list[Job] | None] = SimpleQueue()  # None asks the thread to end
         self.ended = False
         self._batch = batch
         self._closed = closed
@@ -92,9 +111,7 @@ class _Running:
     def refuse_rest(self) -> None:
         with suppress(Empty):
             while True:
-                job = self.queue.get_nowait()
-                if job is not None:
-                    _answer([(job[0], self._closed())])
+                _answer([(future, self._closed()) for future, _, _ in self.queue.get_nowait() or ()])
 
     def let_go(self) -> None:
         """Have the thread end by itself. Called wherever garbage is collected, so it waits for nothing."""
@@ -119,18 +136,18 @@ class _Running:
     def _one_batch(self, file: SqliteFile) -> bool:
         """Return whether to go on. A function of its own, so that a thread at rest holds no job."""
         queue = self.queue
-        jobs: list[Job] = []
-        job = queue.get()
-        waiting = min(queue.qsize(), self._batch - 1)
-        while job is not None:
-            jobs.append(job)
-            if not waiting:
+        group: list[Job] = []
+        jobs = queue.get()
+        waiting = queue.qsize()
+        while jobs is not None:
+            group += jobs
+            if not waiting or len(group) >= self._batch:
                 break
             waiting -= 1
-            job = queue.get()
-        if jobs:
-            _answer(file.do(jobs))
-        return job is not None
+            jobs = queue.get()
+        if group:
+            _answer(file.do(group))
+        return jobs is not None
 
 
 def _answer(outcomes: Iterable[Outcome]) -> None:
