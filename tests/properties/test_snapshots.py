@@ -187,6 +187,7 @@ def turning(store: Any, turns: int, *, large: int = 0, **given: Any) -> Graph[An
     return graph.add_edge("ask", "last").add_edge("last", END).compile()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # readers die with their process
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_killed_run_with_a_large_field_goes_on_from_the_engine_s_own_snapshot(keeps: bool) -> None:
     """Promises 3 and 12: with what it kept, as without."""

@@ -53,8 +53,8 @@ class Execution:
     attempt: int
     user: str
     at: float
-    owned: bool
-    """Whether its process owned the run: if not, it knew less of the log than there was."""
+    abreast: bool
+    """Whether it was begun on the log as it is: not in a process that had lost the run, nor a while ago in a thread."""
 
 
 @dataclass
@@ -268,7 +268,8 @@ class Process(RunStore):  # pyright: ignore  [the reads are passed on by __getat
         if self.loop.dead:
             return world.count
         world.running[world.count] = (self.user, run_id, step)
-        execution = Execution(len(log), ctx.attempt, self.user, self.loop.now, self.user == world.owner)
+        abreast = self.user == world.owner and not in_thread
+        execution = Execution(len(log), ctx.attempt, self.user, self.loop.now, abreast)
         called = world.executions[run_id, step]
         earlier = [one for one in called if one.user == self.user]
         at_most = world.settings.get("max_concurrency")
@@ -309,7 +310,7 @@ class Process(RunStore):  # pyright: ignore  [the reads are passed on by __getat
         begun = max((entry.number for entry in log if entry.type == "run_started"), default=0)
         since = log[earlier[-1].log :] if earlier else log[begun:]
         failures = sum(entry.type == "step_failed" and entry.data["step"] == step for entry in since)
-        since = since if not earlier or earlier[-1].owned else log[begun:]
+        since = since if not earlier or earlier[-1].abreast else log[begun:]
         takeovers = sum(
             (entry.type == "reset" and entry.data["reason"] != "resumed")
             or (entry.type == "run_failed" and entry.data.get("code") == "run_timeout")
