@@ -1,5 +1,16 @@
 """The sockets: one Protocol a file, its guarantees in its docstring."""
 
+from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer, QueuedRun, QueuesRuns, RunQueue, TellsOfRuns
 from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore
 
-__all__ = ["NewRun", "RunRecord", "RunStore"]
+__all__ = [
+    "ClaimedRun",
+    "LeaseRenewer",
+    "NewRun",
+    "QueuedRun",
+    "QueuesRuns",
+    "RunQueue",
+    "RunRecord",
+    "RunStore",
+    "TellsOfRuns",
+]

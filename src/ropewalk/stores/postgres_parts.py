@@ -1,0 +1,62 @@
+"""What lives in the thread of a PostgreSQL store: its connections, the writer of appends, and who tells workers."""
+
+import asyncio
+from contextlib import suppress
+
+from ropewalk.errors import StoreUnavailable
+from ropewalk.stores.postgres_appends import Appender
+from ropewalk.stores.postgres_listener import Listener
+from ropewalk.stores.postgres_place import PostgreSQLConfig
+from ropewalk.stores.postgres_server import Known, PostgresServer, Session
+
+_LOCK_WAIT_OF_MANY = "1s"
+"""How long a statement of many runs waits for one that somebody holds, before each is done by itself."""
+_SETTINGS = {"enable_seqscan": "off"}
+"""A plan made while the tables were small must not read them whole when they are large."""
+
+
+class PostgresParts:
+    """Made in the thread, closed in it."""
+
+    def __init__(self, config: PostgreSQLConfig) -> None:
+        patience = f"{config.connection_timeout * 1000:.0f}ms"
+        self.config = config
+        known = Known()
+        self.server = PostgresServer(
+            config, known, limit=config.max_connections - 1, settings=_SETTINGS | {"lock_timeout": patience}
+        )
+        self._batches = PostgresServer(
+            config, known, limit=1, settings=_SETTINGS | {"lock_timeout": _LOCK_WAIT_OF_MANY}
+        )
+        self.appender = Appender(self._batches, self.server, self.announce)
+        self.listener = Listener(self.server)
+        self._woken: set[str] = set()
+        self._announcing: asyncio.Task[None] | None = None
+
+    def announce(self, graph: str) -> None:
+        """Tell waiting workers of a run; what comes meanwhile is told together. Only a hint, so trouble is ignored."""
+        self._woken.add(graph)
+        if self._announcing is None:
+            self._announcing = asyncio.get_running_loop().create_task(self._announce())
+
+    async def _announce(self) -> None:
+        while self._woken:
+            graphs, self._woken = [*self._woken], set()
+
+            async def tell(session: Session, graphs: list[str] = graphs) -> None:
+                await session.rows("announce", graphs=graphs)
+
+            with suppress(StoreUnavailable):
+                await self.server.work(tell, patient=False)
+        self._announcing = None
+
+    def hurry(self) -> None:
+        self.listener.wake()
+
+    async def close(self) -> None:
+        await self.appender.close()
+        await self.listener.close()
+        if self._announcing is not None:
+            await asyncio.wait({self._announcing})
+        await self._batches.close()
+        await self.server.close()

@@ -1,0 +1,66 @@
+"""A run queue in the PostgreSQL store itself: a lease is a row beside the run, measured by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.contracts import NewRun
+from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer
+from ropewalk.errors import RunNotFound
+from ropewalk.stores.postgres_reads import record
+from ropewalk.stores.postgres_renewer import PostgresLeaseRenewer
+
+if TYPE_CHECKING:
+    from ropewalk.stores.postgres import PostgresRunStore
+    from ropewalk.stores.postgres_parts import PostgresParts
+
+
+class PostgresRunQueue:
+    """The queue of the runs in ``store``, whose connections it uses; it ends with the store."""
+
+    def __init__(self, store: PostgresRunStore) -> None:
+        self._store = store
+
+    async def submit(self, run: NewRun, bodies: Sequence[bytes]) -> int:
+        return await self._store.admit(run, bodies, for_workers=True)
+
+    async def adopt(self, run_id: str) -> None:
+        rows = await self._rows("adopt", run_id=run_id)
+        if not rows:
+            raise RunNotFound(run_id)
+        await self._announce({graph for (graph,) in rows})
+
+    async def claim(
+        self, worker: str, *, graphs: Sequence[str], ttl_seconds: float, limit: int = 1
+    ) -> list[ClaimedRun]:
+        rows = await self._rows(
+            "take", worker=worker, graphs=[*dict.fromkeys(graphs)], ttl=float(ttl_seconds), limit=max(limit, 0)
+        )
+        return [ClaimedRun(record=record(row), taken_from=row[-1]) for row in rows]
+
+    def renewer(self, worker: str) -> LeaseRenewer:
+        return PostgresLeaseRenewer(self._store.config, worker)
+
+    async def release(self, worker: str, claims: Mapping[str, int], *, wake_in_seconds: float = 0.0) -> None:
+        rows = await self._rows(
+            "release", worker=worker, run_ids=[*claims], epochs=[*claims.values()], wake_in=float(wake_in_seconds)
+        )
+        if wake_in_seconds <= 0:
+            await self._announce({graph for (graph,) in rows})
+
+    async def wait(self, graphs: Sequence[str], *, at_most_seconds: float) -> None:
+        await self._store.ask(lambda parts: parts.listener.wait(graphs, at_most_seconds))
+
+    async def stranded(self, *, limit: int = 100) -> list[str]:
+        return [run_id for (run_id,) in await self._rows("stranded", limit=limit)]
+
+    async def _rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        return await self._store.do(lambda session: session.rows(name, **parameters))
+
+    async def _announce(self, graphs: set[str]) -> None:
+        async def announce(parts: PostgresParts) -> None:
+            for graph in graphs:
+                parts.announce(graph)
+
+        await self._store.ask(announce)

@@ -1,0 +1,98 @@
+"""What a PostgreSQL store reads: one statement a call, so that each is of one moment."""
+
+import sys
+from collections.abc import Sequence
+from math import inf
+
+from ropewalk.contracts import RunRecord
+from ropewalk.errors import RunNotFound, StoreCorrupt
+from ropewalk.stores.postgres_server import Row, Session
+
+_ABOVE_ALL_NUMBERS = 2**31 - 1
+
+
+async def look(session: Session, run_id: str) -> RunRecord:
+    row = await session.row("record", run_id=run_id)
+    if row is None:
+        raise RunNotFound(run_id)
+    return record(row)
+
+
+async def read(session: Session, run_id: str, after: int, limit: int | None, shown: str) -> list[tuple[int, bytes]]:
+    after = min(max(after, 0), _ABOVE_ALL_NUMBERS)
+    up_to = _ABOVE_ALL_NUMBERS if limit is None else min(after + max(limit, 0), _ABOVE_ALL_NUMBERS)
+    rows = await session.rows("read", run_id=run_id, after=after, up_to=up_to)
+    if not rows:
+        raise RunNotFound(run_id)
+    entries = [(number, body) for _, number, body in rows if number is not None]
+    wanted = range(after + 1, min(rows[0][0], up_to) + 1)
+    if len(entries) != len(wanted):
+        missing = min({*wanted} - {number for number, _ in entries}, default=wanted.stop)
+        raise StoreCorrupt(
+            f"Entry {missing} of run {run_id!r} is missing in {shown}, though the run goes on behind it: the tables "
+            "were changed from outside, or a disk lost a write. Restore a backup, or fork the run before that entry."
+        )
+    return entries
+
+
+async def snapshot(session: Session, run_id: str, at: int | None) -> tuple[int, bytes] | None:
+    row = await session.row("snapshot", run_id=run_id, at=None if at is None else min(at, _ABOVE_ALL_NUMBERS))
+    if row is None:
+        raise RunNotFound(run_id)
+    return None if row[0] is None else (row[0], row[1])
+
+
+async def runs(
+    session: Session,
+    *,
+    graph: str | None,
+    statuses: Sequence[str] | None,
+    after: str | None,
+    limit: int,
+    tag: str | None,
+    since: float | None,
+    until: float | None,
+) -> list[RunRecord]:
+    place = (inf if until is None else until, "")
+    if after is not None:
+        row = await session.row("place", run_id=after)
+        if row is None:
+            raise RunNotFound(after)
+        place = min(place, (row[0], row[1]))
+    wanted = None if statuses is None else [*dict.fromkeys(statuses)]
+    rows = await session.rows(
+        _listing(graph, wanted, tag),
+        graph=graph,
+        statuses=wanted,
+        tag=tag,
+        created=place[0],
+        run_id=place[1],
+        since=-inf if since is None else since,
+        limit=min(max(limit, 0), sys.maxsize),
+    )
+    return [record(row) for row in rows]
+
+
+def record(row: Row) -> RunRecord:
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, *_ = row
+    return RunRecord(
+        run_id=run_id,
+        graph=graph,
+        plan=plan,
+        status=status,
+        epoch=epoch,
+        last=last,
+        created=created,
+        updated=updated,
+        parent=parent,
+        fork_at=fork_at,
+    )
+
+
+def _listing(graph: str | None, statuses: Sequence[str] | None, tag: str | None) -> str:
+    """Name the statement whose index gives the answer in order."""
+    if tag is not None:
+        return "newest_of_tag"
+    if statuses is None:
+        return "newest" if graph is None else "newest_of_graph"
+    return "newest_of_statuses" if graph is None else "newest_of_graph_and_statuses"

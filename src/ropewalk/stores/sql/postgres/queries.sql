@@ -1,0 +1,331 @@
+-- Every statement of the PostgreSQL store. A line "-- name: x" begins the statement x; what follows it there says what it
+-- is for.
+
+-- name: append
+-- Many appends, each fenced by itself: an answer is the place of an append that was written, and whether its run now
+-- waits for a worker. All bodies are one value, cut here: arrays of them cost the client twice as much (measured).
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(place)s::int[], %(run_id)s::text[], %(epoch)s::int[], %(after)s::int[], %(last)s::int[], %(status)s::text[],
+        %(at)s::float8[]
+    ) AS asked (place, run_id, epoch, after, last, status, at)
+), moved AS (
+    UPDATE ropewalk.run SET last = asked.last, status = asked.status, updated = asked.at
+    FROM asked
+    WHERE run.run_id = asked.run_id AND run.epoch = asked.epoch AND run.last = asked.after
+    RETURNING run.key, run.graph, run.status, run.epoch, run.for_workers, asked.place
+), written AS (
+    INSERT INTO ropewalk.entry (run, number, body)
+    SELECT moved.key, entry.number, substring(%(bodies)s::bytea FROM entry.start FOR entry.length)
+    FROM unnest(%(of)s::int[], %(number)s::int[], %(start)s::int[], %(length)s::int[])
+        AS entry (place, number, start, length)
+    JOIN moved USING (place)
+), woken AS (
+    INSERT INTO ropewalk.work (run, graph, wake_at)
+    SELECT key, graph, clock_timestamp() FROM moved WHERE for_workers AND status = 'RUNNING'
+    ON CONFLICT (run) DO NOTHING
+    RETURNING run
+), freed AS (  -- somebody else, who answered say, has taken it from a worker: the rest of the lease is not waited for
+    UPDATE ropewalk.work SET worker = NULL, wake_at = clock_timestamp() FROM moved
+    WHERE work.run = moved.key AND moved.for_workers AND moved.status = 'RUNNING'
+        AND work.worker IS NOT NULL AND work.epoch <> moved.epoch
+    RETURNING work.run
+), rested AS (
+    DELETE FROM ropewalk.work USING moved
+    WHERE work.run = moved.key AND moved.for_workers AND moved.status <> 'RUNNING'
+)
+SELECT moved.place, CASE WHEN due.run IS NOT NULL THEN moved.graph END
+FROM moved LEFT JOIN (SELECT run FROM woken UNION ALL SELECT run FROM freed) AS due ON due.run = moved.key
+
+-- name: why_refused
+-- The epoch and last entry of those runs that are there.
+SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
+
+-- name: create
+WITH made AS (
+    INSERT INTO ropewalk.run
+        (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared, for_workers)
+    VALUES (%(run_id)s, %(graph)s, %(plan)s, %(status)s, 1, %(last)s, %(at)s, %(at)s, %(parent)s, %(fork_at)s,
+        %(base)s, %(shared)s, %(for_workers)s)
+    ON CONFLICT (run_id) DO NOTHING
+    RETURNING key, graph, status, for_workers
+), written AS (
+    INSERT INTO ropewalk.entry (run, number, body)
+    SELECT made.key, entry.number, entry.body
+    FROM made, unnest(%(numbers)s::int[], %(bodies)s::bytea[]) AS entry (number, body)
+), woken AS (
+    INSERT INTO ropewalk.work (run, graph, wake_at)
+    SELECT key, graph, clock_timestamp() FROM made WHERE for_workers AND status = 'RUNNING'
+)
+SELECT key FROM made
+
+-- name: line
+-- A run and those that hold its first entries, down to the one that holds entry fork_at.
+WITH RECURSIVE line (depth, key, last, base, shared) AS (
+    SELECT 0, key, last, base, shared FROM ropewalk.run WHERE run_id = %(run_id)s
+    UNION ALL
+    SELECT line.depth + 1, run.key, run.last, run.base, run.shared
+    FROM line JOIN ropewalk.run ON run.key = line.base
+    WHERE %(fork_at)s <= line.shared
+)
+SELECT key, last FROM line ORDER BY depth
+
+-- name: claim
+UPDATE ropewalk.run SET epoch = epoch + 1 WHERE run_id = %(run_id)s
+RETURNING run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at
+
+-- name: record
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at
+FROM ropewalk.run WHERE run_id = %(run_id)s
+
+-- name: read
+-- The newest entry's number and the entries asked for: at least one row, with nulls when there are none.
+WITH RECURSIVE head AS (
+    SELECT key, last, base, shared FROM ropewalk.run WHERE run_id = %(run_id)s
+), stretch (key, base, shared, high) AS (
+    SELECT key, base, shared, least(last, %(up_to)s::int) FROM head
+    UNION ALL
+    SELECT run.key, run.base, run.shared, least(stretch.high, stretch.shared)
+    FROM stretch JOIN ropewalk.run ON run.key = stretch.base
+    WHERE least(stretch.high, stretch.shared) > %(after)s::int
+)
+SELECT head.last, found.number, found.body
+FROM head LEFT JOIN (
+    SELECT entry.number, entry.body
+    FROM stretch JOIN ropewalk.entry ON entry.run = stretch.key
+        AND entry.number > greatest(stretch.shared, %(after)s::int) AND entry.number <= stretch.high
+) AS found ON true
+ORDER BY found.number
+
+-- name: copy
+WITH RECURSIVE head AS (
+    SELECT * FROM ropewalk.run WHERE run_id = %(run_id)s
+), stretch (key, base, shared, high) AS (
+    SELECT key, base, shared, last FROM head
+    UNION ALL
+    SELECT run.key, run.base, run.shared, least(stretch.high, stretch.shared)
+    FROM stretch JOIN ropewalk.run ON run.key = stretch.base
+    WHERE least(stretch.high, stretch.shared) > 0
+), made AS (
+    INSERT INTO ropewalk.run (run_id, graph, plan, status, epoch, last, created, updated, fork_at, shared)
+    SELECT %(new_run_id)s, graph, plan, status, 1, last, created, updated, 0, 0 FROM head
+    ON CONFLICT (run_id) DO NOTHING
+    RETURNING key
+), written AS (
+    INSERT INTO ropewalk.entry (run, number, body)
+    SELECT made.key, entry.number, entry.body
+    FROM made, stretch JOIN ropewalk.entry ON entry.run = stretch.key
+        AND entry.number > stretch.shared AND entry.number <= stretch.high
+)
+SELECT (SELECT count(*) FROM head), (SELECT count(*) FROM made)
+
+-- name: save_snapshot
+-- Keep the newest two.
+WITH found AS (
+    SELECT key, epoch, last FROM ropewalk.run WHERE run_id = %(run_id)s
+), kept AS (
+    INSERT INTO ropewalk.snapshot (run, number, body)
+    SELECT key, %(number)s, %(body)s FROM found
+    WHERE epoch = %(epoch)s AND last >= %(number)s
+        AND 2 > (SELECT count(*) FROM ropewalk.snapshot AS newer WHERE newer.run = key AND newer.number > %(number)s)
+    ON CONFLICT (run, number) DO UPDATE SET body = EXCLUDED.body
+    RETURNING run
+), dropped AS (
+    DELETE FROM ropewalk.snapshot USING kept
+    WHERE snapshot.run = kept.run AND snapshot.number <> %(number)s AND 2 <= (
+        (snapshot.number < %(number)s)::int + (
+            SELECT count(*) FROM ropewalk.snapshot AS newer
+            WHERE newer.run = kept.run AND newer.number > snapshot.number AND newer.number <> %(number)s
+        )
+    )
+)
+SELECT key FROM found
+
+-- name: snapshot
+SELECT found.number, found.body
+FROM ropewalk.run LEFT JOIN LATERAL (
+    SELECT number, body FROM ropewalk.snapshot
+    WHERE snapshot.run = run.key AND number <= coalesce(%(at)s::int, run.last) ORDER BY number DESC LIMIT 1
+) AS found ON true
+WHERE run.run_id = %(run_id)s
+
+-- name: place
+-- Where a run stands in the listing.
+SELECT created, run_id FROM ropewalk.run WHERE run_id = %(run_id)s
+
+-- name: newest
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+WHERE (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
+ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_graph
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+WHERE graph = %(graph)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
+ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_statuses
+-- Each status is read from its own place in the index, whatever other runs there are.
+SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+    WHERE run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
+    ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+) AS found
+ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_graph_and_statuses
+SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+    WHERE run.graph = %(graph)s AND run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s)
+        AND created >= %(since)s
+    ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+) AS found
+ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_tag
+-- The tag's runs in order; the other filters pick from them.
+SELECT run.run_id, graph, plan, status, epoch, last, run.created, updated, parent, fork_at
+FROM ropewalk.tag JOIN ropewalk.run ON run.key = tag.run
+WHERE tag.tag = %(tag)s AND (tag.created, tag.run_id) < (%(created)s, %(run_id)s) AND tag.created >= %(since)s
+    AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
+ORDER BY tag.created DESC, tag.run_id DESC LIMIT %(limit)s
+
+-- name: tag
+-- Give a run exactly these tags.
+WITH found AS (
+    SELECT key, created, run_id FROM ropewalk.run WHERE run_id = %(run_id)s
+), gone AS (
+    DELETE FROM ropewalk.tag USING found WHERE tag.run = found.key AND tag.tag <> ALL(%(tags)s::text[])
+), added AS (
+    INSERT INTO ropewalk.tag (tag, created, run_id, run)
+    SELECT tag, created, run_id, key FROM found, unnest(%(tags)s::text[]) AS tag
+    ON CONFLICT DO NOTHING
+)
+SELECT key FROM found
+
+-- name: one_at_a_time
+-- Runs that share entries are taken apart by one at a time.
+SELECT pg_advisory_xact_lock(%(first)s::int, %(second)s::int)
+
+-- name: not_meanwhile
+-- Nobody takes runs apart while one is forked.
+SELECT pg_advisory_xact_lock_shared(%(first)s::int, %(second)s::int)
+
+-- name: stale
+-- Runs to prune. Forks have larger keys than their parents, so they come first and need not inherit.
+SELECT key, last - shared FROM ropewalk.run
+WHERE key < %(below)s AND updated < %(before)s AND status = ANY(%(statuses)s)
+    AND (%(graph)s::text IS NULL OR graph = %(graph)s)
+ORDER BY key DESC LIMIT %(limit)s
+
+-- name: lock
+-- Hold runs that are about to go, so that nobody appends to them meanwhile.
+SELECT key FROM ropewalk.run WHERE run_id = %(run_id)s FOR UPDATE
+
+-- name: lock_stale
+-- The same for those that nobody has touched since they were listed.
+SELECT key FROM ropewalk.run
+WHERE key = ANY(%(keys)s) AND updated < %(before)s AND status = ANY(%(statuses)s)
+ORDER BY key FOR UPDATE SKIP LOCKED
+
+-- name: parents
+SELECT DISTINCT base FROM ropewalk.run WHERE base = ANY(%(keys)s)
+
+-- name: heir
+-- The fork that shares most of a run's entries: it receives them when the run goes.
+SELECT key, shared FROM ropewalk.run WHERE base = %(key)s ORDER BY shared DESC LIMIT 1
+
+-- name: move_entries
+UPDATE ropewalk.entry SET run = %(heir)s WHERE run = %(key)s AND number <= %(shared)s
+
+-- name: rebase_heir
+UPDATE ropewalk.run SET (base, shared) = (SELECT gone.base, gone.shared FROM ropewalk.run AS gone WHERE gone.key = %(key)s)
+WHERE key = %(heir)s
+
+-- name: rebase_forks
+UPDATE ropewalk.run SET base = %(heir)s WHERE base = %(key)s
+
+-- name: delete
+WITH entries AS (
+    DELETE FROM ropewalk.entry WHERE run = ANY(%(keys)s)
+), snapshots AS (
+    DELETE FROM ropewalk.snapshot WHERE run = ANY(%(keys)s)
+), tags AS (
+    DELETE FROM ropewalk.tag WHERE run = ANY(%(keys)s)
+), works AS (
+    DELETE FROM ropewalk.work WHERE run = ANY(%(keys)s)
+)
+DELETE FROM ropewalk.run WHERE key = ANY(%(keys)s)
+
+-- name: take
+-- Give due runs to a worker, the longest waiting of each graph in turn. Whoever comes at the same time is passed over.
+WITH due AS (
+    SELECT waiting.*, wanted.graph
+    FROM unnest(%(graphs)s::text[]) AS wanted (graph) CROSS JOIN LATERAL (
+        SELECT work.run, work.wake_at, CASE WHEN work.epoch = run.epoch THEN work.worker END AS worker
+        FROM ropewalk.work JOIN ropewalk.run ON run.key = work.run
+        WHERE work.graph = wanted.graph AND work.wake_at <= statement_timestamp()
+        ORDER BY work.wake_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+    ) AS waiting
+), chosen AS (
+    SELECT run, worker FROM due
+    ORDER BY row_number() OVER (PARTITION BY graph ORDER BY wake_at), wake_at LIMIT %(limit)s
+), raised AS (
+    UPDATE ropewalk.run SET epoch = epoch + 1 FROM chosen WHERE run.key = chosen.run
+    RETURNING run.*, chosen.worker
+), leased AS (
+    UPDATE ropewalk.work
+    SET worker = %(worker)s, epoch = raised.epoch, wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
+    FROM raised WHERE work.run = raised.key
+)
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, worker FROM raised
+
+-- name: renew
+-- Prolong leases that nobody has taken; an answer is one that the worker still has.
+WITH held AS (
+    SELECT work.run
+    FROM unnest(%(run_ids)s::text[], %(epochs)s::int[]) AS claimed (run_id, epoch)
+    JOIN ropewalk.run ON run.run_id = claimed.run_id AND run.epoch = claimed.epoch
+    JOIN ropewalk.work ON work.run = run.key AND work.epoch = run.epoch AND work.worker = %(worker)s
+    ORDER BY work.run FOR UPDATE OF work
+), renewed AS (
+    UPDATE ropewalk.work SET wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
+    FROM held WHERE work.run = held.run
+    RETURNING work.run
+)
+SELECT run.run_id FROM renewed JOIN ropewalk.run ON run.key = renewed.run
+
+-- name: release
+-- Give runs back, to be taken at once or later.
+UPDATE ropewalk.work
+SET worker = NULL, wake_at = clock_timestamp() + make_interval(secs => %(wake_in)s)
+FROM unnest(%(run_ids)s::text[], %(epochs)s::int[]) AS claimed (run_id, epoch)
+JOIN ropewalk.run ON run.run_id = claimed.run_id AND run.epoch = claimed.epoch
+WHERE work.run = run.key AND work.epoch = run.epoch AND work.worker = %(worker)s
+RETURNING work.graph
+
+-- name: adopt
+-- Leave a run to workers that was driven without them.
+WITH found AS (
+    UPDATE ropewalk.run SET for_workers = true WHERE run_id = %(run_id)s RETURNING key, graph, status
+), woken AS (
+    INSERT INTO ropewalk.work (run, graph, wake_at)
+    SELECT key, graph, clock_timestamp() FROM found WHERE status = 'RUNNING'
+    ON CONFLICT (run) DO NOTHING
+)
+SELECT graph FROM found
+
+-- name: next_wake
+-- Seconds until a run of these graphs is due.
+SELECT extract(epoch FROM min(soonest.wake_at) - clock_timestamp())::float8
+FROM unnest(%(graphs)s::text[]) AS wanted (graph) CROSS JOIN LATERAL (
+    SELECT wake_at FROM ropewalk.work WHERE work.graph = wanted.graph ORDER BY wake_at LIMIT 1
+) AS soonest
+
+-- name: stranded
+-- Runs left to workers that have no reason to move.
+SELECT run_id FROM ropewalk.run
+WHERE status = 'RUNNING' AND for_workers AND NOT EXISTS (SELECT FROM ropewalk.work WHERE work.run = run.key)
+ORDER BY created LIMIT %(limit)s
+
+-- name: announce
+SELECT pg_notify('ropewalk_work', left(graph, 200)) FROM unnest(%(graphs)s::text[]) AS graph

@@ -1,0 +1,256 @@
+"""The PostgreSQL store keeps every promise of the contract, and what it says beyond it."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from tests.contracts.test_run_stores_against_a_model import StoreAndModel
+
+from ropewalk.contracts import RunStore
+from ropewalk.errors import RunNotFound, RunTaken
+from ropewalk.stores.postgres import PostgresRunStore
+from ropewalk.stores.postgres_appends import Appender
+from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
+from ropewalk.stores.sqlite import SqliteRunStore
+from ropewalk.testing import RunStoreSuite
+from ropewalk.testing.store_checks import admit, log, new_run, write
+
+
+@asynccontextmanager
+async def opened(database):
+    store = PostgresRunStore(database)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def asked(url, statement, *parameters):
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement, parameters or None).fetchall()
+
+
+class TestPostgresRunStore(RunStoreSuite):
+    @pytest.fixture(autouse=True)
+    def database(self, postgres_url):
+        self.url = postgres_url
+
+    async def open_store(self) -> RunStore:
+        return PostgresRunStore(self.url)
+
+    async def open_again(self, store: RunStore) -> RunStore:
+        return PostgresRunStore(self.url)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_postgres_store_and_the_model_answer_the_same(postgres_url):
+    class PostgresAndModel(StoreAndModel):
+        def open(self):
+            if not hasattr(self, "stores"):  # a new example begins
+                with psycopg.connect(postgres_url, autocommit=True) as connection:
+                    connection.execute("DROP SCHEMA IF EXISTS ropewalk CASCADE")
+            return PostgresRunStore(postgres_url)
+
+    run_state_machine_as_test(
+        PostgresAndModel,
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_our_store_keeps_the_newest_two_snapshots_of_a_run(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await admit(store, "r", [b"x"] * 9)
+            for number in (2, 4, 6, 8, 1):
+                await store.save_snapshot("r", epoch=1, number=number, body=b"%d" % number)
+            assert [await store.snapshot("r", at=at) for at in (9, 7, 5)] == [(8, b"8"), (6, b"6"), None]
+
+    asyncio.run(scenario())
+
+
+def test_appends_that_wait_at_the_same_time_share_one_statement(postgres_url, monkeypatch):
+    statements = []
+    together = Appender._together
+
+    async def counted(self, session, batch):
+        statements.append(len(batch))
+        return await together(self, session, batch)
+
+    monkeypatch.setattr(Appender, "_together", counted)
+
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await asyncio.gather(*[admit(store, f"run{i}", []) for i in range(200)])
+            await asyncio.gather(*[write(store, f"run{i}", b"x", after=0) for i in range(200)])
+            assert sum(statements) == 200
+            assert len(statements) <= 20, statements
+            statements.clear()
+            await write(store, "run0", b"y", b"z", after=1)
+            assert statements == [1]
+
+    asyncio.run(scenario())
+
+
+def test_appends_to_one_run_that_wait_at_the_same_time_are_done_in_order(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await admit(store, "r", [])
+            tries = [write(store, "r", b"%d" % i, after=i if i < 5 else 9) for i in range(8)]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert [type(result) for result in results] == [type(None)] * 5 + [RunTaken] * 3
+            assert await log(store, "r") == [b"0", b"1", b"2", b"3", b"4"]
+
+    asyncio.run(scenario())
+
+
+def test_a_value_that_postgres_cannot_keep_concerns_its_caller_alone(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await asyncio.gather(*[admit(store, f"run{i}", []) for i in range(9)])
+            odd = {3: "N\0L", 6: "lone \udc80"}
+            tries = [write(store, f"run{i}", b"x", after=0, status=odd.get(i, 'quoted "\\ {,}')) for i in range(9)]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert [i for i in range(9) if results[i] is not None] == [3, 6]
+            assert all(isinstance(results[i], ValueError) for i in (3, 6)), results
+            assert (await store.look("run4")).status == 'quoted "\\ {,}'
+            assert [len(await log(store, f"run{i}")) for i in range(9)] == [i not in odd for i in range(9)]
+
+    asyncio.run(scenario())
+
+
+def test_runs_are_found_by_tag_and_time_in_pages(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            for i in range(12):
+                status = "DONE" if i % 4 else "FAILED"
+                await admit(store, f"run{i:02}", graph="gh"[i % 2], status=status, at=100.0 + i // 2)
+                await store.tag(f"run{i:02}", ["all", "even" if i % 2 == 0 else "odd"])
+
+            async def found(**filters):
+                return [record.run_id for record in await store.runs(**filters)]
+
+            assert await found(tag="even") == [f"run{i:02}" for i in range(10, -1, -2)]
+            assert await found(tag="all", limit=3, after="run07") == ["run06", "run05", "run04"]
+            assert await found(tag="all", graph="g", statuses=["FAILED"]) == ["run08", "run04", "run00"]
+            assert await found(tag="nothing") == []
+            assert await found(since=102.0, until=104.0) == ["run07", "run06", "run05", "run04"]
+            assert await found(since=102.0, graph="g", statuses=["DONE"], after="run10") == ["run06"]
+            assert await found(tag="odd", until=101.0) == ["run01"]
+            await store.tag("run02", ["late"])
+            assert await found(tag="even", until=102.0) == ["run00"]
+            assert await found(tag="late") == ["run02"]
+            await store.delete("run02")
+            assert await found(tag="late") == []
+            with pytest.raises(RunNotFound):
+                await store.tag("nobody", ["x"])
+
+    asyncio.run(scenario())
+
+
+def test_one_graph_is_pruned_alone(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            long_ago = time.time() - 7200
+            for i in range(6):
+                await admit(store, f"run{i}", graph="gh"[i % 2], status="DONE", at=long_ago)
+            assert await store.prune(timedelta(hours=1), graph="g") == 3
+            assert {record.graph for record in await store.runs()} == {"h"}
+            assert await store.prune(timedelta(hours=1)) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_step_adds_as_many_bytes_as_in_sqlite_whatever_the_history(postgres_url, tmp_path):
+    def size_in_postgres():
+        return asked(
+            postgres_url,
+            "SELECT sum(pg_table_size(c) + pg_indexes_size(c))::bigint "
+            "FROM unnest(ARRAY['ropewalk.entry', 'ropewalk.run']::regclass[]) AS c",
+        )[0][0]
+
+    async def steps(store, first, last):
+        for after in range(first, last, 50):
+            await write(store, "r", *[b"%0400d" % i for i in range(50)], after=after)
+
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await admit(store, "r", [])
+            sizes = []
+            for first in range(0, 20_000, 5_000):
+                before = size_in_postgres()
+                await steps(store, first, first + 5_000)
+                sizes.append((size_in_postgres() - before) / 5_000)
+        lite = SqliteRunStore(tmp_path / "runs.db")
+        await admit(lite, "r", [])
+        await steps(lite, 0, 20_000)
+        await lite.close()
+        per_step = (tmp_path / "runs.db").stat().st_size / 20_000
+        print(f"bytes per step of 400: PostgreSQL {[round(size) for size in sizes]}, SQLite {per_step:.0f}")
+        assert max(sizes) < 1.25 * min(sizes)
+        assert sum(sizes) / len(sizes) < 1.2 * per_step
+
+    asyncio.run(scenario())
+
+
+def test_the_parts_of_an_address_keep_their_characters(postgres_url):
+    told = {"host": "db.example", "port": 6543, "user": "o'b@r", "password": "p@ss/w:rd?#%", "database": "my db"}
+    config = config_of_url(dsn_of(**told))
+    read = psycopg.conninfo.conninfo_to_dict(config.conninfo)
+    told["dbname"] = told.pop("database")
+    assert {name: read[name] for name in told} == {name: str(value) for name, value in told.items()}
+    assert "p@ss" not in config.shown + repr(config)
+    assert "p%40ss" not in config.shown + repr(config)
+
+
+def test_a_store_is_opened_by_the_parts_of_its_address(postgres_url):
+    parts = psycopg.conninfo.conninfo_to_dict(postgres_url)
+    names = {"host": "host", "port": "port", "user": "user", "password": "password", "dbname": "database"}
+    told = {ours: parts[theirs] for theirs, ours in names.items() if theirs in parts}
+
+    async def scenario():
+        store = PostgresRunStore.from_config(**told, max_connections=3)
+        await admit(store, "r")
+        assert await log(store, "r") == [b"started"]
+        await store.close()
+        async with opened(PostgreSQLConfig(dsn=postgres_url)) as other:
+            assert (await other.look("r")).last == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("query", ["migrate=perhaps", "max_connections=2", "max_connections=many", "patience=0"])
+def test_an_option_that_makes_no_sense_is_refused_with_its_name(query):
+    with pytest.raises(ValueError, match=query.partition("=")[0]) as told:
+        PostgresRunStore(f"postgresql://me:secret@nowhere/db?{query}")
+    assert "secret" not in str(told.value)
+
+
+def test_a_fork_is_not_lost_when_its_parent_is_deleted_at_the_same_time(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store, opened(postgres_url) as other:
+            for round in range(10):
+                await admit(store, f"p{round}", [b"1", b"2", b"3"])
+                await admit(store, f"q{round}", [b"4"], parent=f"p{round}", fork_at=3)
+                forks = [other.create(new_run(f"f{round}.{i}", parent=f"q{round}", fork_at=2 + i), []) for i in (0, 1)]
+                results = await asyncio.gather(
+                    forks[0], store.delete(f"p{round}"), forks[1], store.delete(f"q{round}"), return_exceptions=True
+                )
+                for i, made in ((0, results[0]), (1, results[2])):
+                    if made == 1:
+                        assert await log(store, f"f{round}.{i}") == [b"1", b"2", b"3"][: 2 + i]
+                    else:
+                        assert isinstance(made, RunNotFound)
+
+    asyncio.run(scenario())
