@@ -113,12 +113,8 @@ class Context:
         Callable from threads. Raises `NotStorable`, `TooLarge`.
         """
         kind, told = _event_of(data)
-        try:
-            size = len(dump_json(told))
-        except (ValueError, TypeError) as error:
-            raise NotStorable(f"An event of {self.node!r}", str(error)) from error
-        if size > MAX_EVENT_BYTES:
-            raise TooLarge(f"An event of {self.node!r}", size, MAX_EVENT_BYTES)
+        if kind != "text" or not told["text"].isascii() or len(told["text"]) > MAX_EVENT_BYTES // 2:
+            self._check(told)
         try:
             on_loop = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -139,6 +135,14 @@ class Context:
     def _noted(self, call: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
         self._made.append((call, coroutine))
         return coroutine
+
+    def _check(self, told: Any) -> None:
+        try:
+            size = len(dump_json(told))
+        except (ValueError, TypeError) as error:
+            raise NotStorable(f"An event of {self.node!r}", str(error)) from error
+        if size > MAX_EVENT_BYTES:
+            raise TooLarge(f"An event of {self.node!r}", size, MAX_EVENT_BYTES)
 
     def _say(self, kind: str, data: Any) -> None:
         if not self.closed:

@@ -129,6 +129,8 @@ class Feed:
 
         Where entries are missing that a store would have, the caller has asked it; without one a ``reset`` says so.
         """
+        if cursor >= (self._entry, self._n):
+            return []
         found: list[tuple[int, int, Event]] = []
         for logged in reversed(self._entries):
             if logged.number <= cursor[0]:
@@ -141,7 +143,8 @@ class Feed:
                 data = {"step": step_id, "attempt": attempt}
                 found.append((number, n, Event(id=f"{number}.{n}", type="step_started", node=node, data=data)))
         for voice in (*self._ended, *self._voices.values()):
-            found += _said(voice, cursor)
+            if voice.kept and (voice.kept[-1].entry, voice.kept[-1].n) > cursor:
+                found += _said(voice, cursor)
         if self._entries and not self.holds(cursor[0]):  # a run without a store, and a reader who comes too late
             last = self._entries[0].number - 1
             found.append((last, 0, Event(id=str(last), type="reset", node=None, data={"dropped": last - cursor[0]})))
