@@ -7,6 +7,7 @@ It is one file because it is one vocabulary: codes, messages and the tree below 
     ├── GraphFrozen         something was added after compile()
     ├── StateMissing        a run needs an initial state that nobody gave
     ├── PartUnknown         a URL names no part
+    ├── QueueMissing        runs are to be left to workers by a store that has no queue
     ├── InvalidId           an id that no store or broker could carry
     ├── StepProblem         what a node returned or wrote can never be committed (not retried)
     │   └── UnknownField, WrongType, WrongReturn, NotAwaited, UnknownRoute, RouterWrites, NotStorable, TooLarge,
@@ -98,6 +99,18 @@ class PartUnknown(RopewalkError, ValueError):
         scheme, colon, rest = url.partition(":")
         shown = f"{scheme}:..." if rest and "@" in rest else url.partition("?")[0]  # never a password
         super().__init__(f"No {part} is known for {shown!r}.{did_you_mean(scheme + colon, known)}")
+
+
+class QueueMissing(RopewalkError, TypeError):
+    code = "queue_missing"
+
+    def __init__(self, graph: str, store: str | None) -> None:
+        self.graph = graph
+        kept = f"in a {store}" if store else "in this process alone"
+        super().__init__(
+            f"Graph {graph!r} keeps its runs {kept}, where no worker finds them. Give it a store with a queue, "
+            "Graph(store='postgresql://user@host/database'), or drive its runs here: start()."
+        )
 
 
 class InvalidId(RopewalkError, ValueError):

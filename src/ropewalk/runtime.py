@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from ropewalk.contracts import RunRecord, RunStore
+from ropewalk.contracts import QueuesRuns, RunRecord, RunStore
 from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph as DrawnGraph
 from ropewalk.core.picture import Picture
@@ -15,6 +15,7 @@ from ropewalk.core.plan import Place, Plan
 from ropewalk.core.run import Pause, Run, RunStatus
 from ropewalk.errors import PartUnknown
 from ropewalk.events import Entry, Event
+from ropewalk.workers import StuckRun, Worker, stuck_runs
 
 __all__ = [
     "Entry",
@@ -24,12 +25,16 @@ __all__ = [
     "Picture",
     "Place",
     "Plan",
+    "QueuesRuns",
     "Run",
     "RunRecord",
     "RunStatus",
     "RunStore",
+    "StuckRun",
+    "Worker",
     "open_store",
     "read_log",
+    "stuck_runs",
     "unfinished_steps",
 ]
 
@@ -77,10 +82,11 @@ class Graph(DrawnGraph[S]):
 
 
 def open_store(url: str) -> RunStore:
-    """Return the run store of ``url``: ``memory:``, ``sqlite:///file.db`` (relative), ``sqlite:////file.db``, or what a
-    plug-in offers.
+    """Return the run store of ``url``: ``memory:``, ``sqlite:///file.db`` (relative), ``sqlite:////file.db``,
+    ``postgresql://user@host/database``, or what a plug-in offers.
 
-    ``?durability=normal`` on a SQLite URL trades safety against power loss for speed. Raises `PartUnknown`.
+    ``?durability=normal`` on a SQLite URL trades safety against power loss for speed. Raises `PartUnknown`,
+    `PartMissing` for a driver that is not installed, and ValueError for options that cannot be read.
     """
     scheme = urlsplit(url).scheme
     if scheme == "memory":
@@ -91,12 +97,17 @@ def open_store(url: str) -> RunStore:
         from ropewalk.stores.sqlite import SqliteRunStore  # noqa: PLC0415  loads the driver only when used
 
         return SqliteRunStore(_sqlite_path(url), durability=_durability(url))
+    if scheme in ("postgresql", "postgres"):
+        from ropewalk.stores.postgres import PostgresRunStore  # noqa: PLC0415  loads the driver only when used
+
+        return PostgresRunStore(url)
     plugs = metadata.entry_points(group="ropewalk.stores")
     for plug in plugs:
         if plug.name == scheme:
             make: Any = plug.load()
             return make(url)
-    raise PartUnknown("store", url, ["memory:", "sqlite:///runs.db", *(f"{plug.name}://" for plug in plugs)])
+    known = ["memory:", "sqlite:///runs.db", "postgresql://user@host/database"]
+    raise PartUnknown("store", url, [*known, *(f"{plug.name}://" for plug in plugs)])
 
 
 def _sqlite_path(url: str) -> str:

@@ -38,9 +38,10 @@ ROOMS = {
     "core, pure": Room(tuple(f"core/{name}.py" for name in PURE.split()), ("words",)),
     "core, acting": Room(tuple(f"core/{name}.py" for name in ACTING.split()), ("words", "contracts", "core, pure")),
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
+    "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
-    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings"), drivers=True),
+    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers"), drivers=True),
     "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime")),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),
@@ -142,6 +143,8 @@ def test_compat_holds_only_re_exports() -> None:
         ("errors.py", "from ropewalk.core import plan", "nothing else"),
         ("events.py", "from . import errors", "absolute"),
         ("stores/memory.py", "importlib.import_module('ropewalk.core.engine')", "may import"),
+        ("workers/worker.py", "from ropewalk.stores.postgres import PostgresRunStore", "may import"),
+        ("workers/heartbeat.py", "import psycopg", "drivers"),
     ],
 )
 def test_the_table_objects_to(file: str, source: str, word: str) -> None:

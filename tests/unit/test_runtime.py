@@ -25,7 +25,7 @@ def test_a_url_is_a_store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "runs.db", "postgres://host/db", "sqlite://host/runs.db", "sqlite:", "sqlite://", "nonsense://x"]
+    "url", ["", "runs.db", "sqlite://host/runs.db", "sqlite:", "sqlite://", "nonsense://x"]
 )
 def test_a_url_that_means_no_part_is_refused_with_those_that_do(url):
     with pytest.raises(PartUnknown, match="sqlite"):

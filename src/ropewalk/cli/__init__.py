@@ -42,6 +42,12 @@ def _function(command: str) -> Callable[[argparse.Namespace], int]:
     match command:
         case "run":
             from ropewalk.cli.run import run as function  # noqa: PLC0415
+        case "worker":
+            from ropewalk.cli.worker import worker as function  # noqa: PLC0415
+        case "doctor":
+            from ropewalk.cli.doctor import doctor as function  # noqa: PLC0415
+        case "upgrade":
+            from ropewalk.cli.db import upgrade as function  # noqa: PLC0415
         case "graph":
             from ropewalk.cli.draw import draw as function  # noqa: PLC0415
         case "new":

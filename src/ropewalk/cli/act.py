@@ -1,15 +1,19 @@
-"""`ropewalk runs answer | resume | cancel | fork`: goes on with a run in this process and prints what happens."""
+"""`ropewalk runs answer | resume | cancel | fork`: goes on with a run and prints what happens.
+
+It is driven in this process, unless it was left to workers: then they go on with it, and it is followed here.
+"""
 
 import argparse
 import asyncio
 import contextlib
 import getpass
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ropewalk.cli.follow import Teller, exit_code, follow
-from ropewalk.cli.opening import FoundRun, finding, run_to_go_on_with
+from ropewalk.cli.opening import FoundRun, finding, next_command, run_to_go_on_with
 from ropewalk.cli.remembered import remember
 from ropewalk.cli.result import how_to_answer, tell_result
 from ropewalk.cli.run import say_how_to_go_on
@@ -70,7 +74,11 @@ async def _until_it_stops(acting: Awaitable[int], run: Run[Any], found: FoundRun
     except asyncio.CancelledError:
         await run.let_go()
         screen.end_line()
-        say_how_to_go_on(run.run_id, found.where.choice)
+        if await run.is_for_workers():
+            command = next_command("tail", run.run_id, choice=found.where.choice)
+            print(f"\nNothing was stopped: workers drive the run. To follow it:\n  {command}", file=sys.stderr)
+        else:
+            say_how_to_go_on(run.run_id, found.where.choice)
         raise
 
 
@@ -102,6 +110,8 @@ async def _fork(run: Run[Any], found: FoundRun, options: argparse.Namespace, scr
 
 
 async def _told(run: Run[Any], found: FoundRun, screen: Screen, going: Awaitable[Any], *, after: int) -> int:
+    if await run.is_for_workers():
+        screen.line(screen.paint("The run is left to workers; this only follows it.", "dim"))
     status = await follow(run, going, Teller(run.run_id, screen), after=after)
     await tell_result(run, screen, found.where.choice)
     return exit_code(status)

@@ -19,6 +19,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_runs(commands)
+    _add_worker(commands)
+    _add_doctor(commands)
+    _add_db(commands)
     _add_graph(commands)
     _add_new(commands)
     return top
@@ -67,6 +70,33 @@ def _add_runs(commands: Any) -> None:
     fork.add_argument("--at", metavar="N", type=_number, help="the last entry that both have (default: the newest)")
     fork.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                       help="write to the state there; VALUE is JSON or text; may be given several times")  # fmt: skip
+
+
+def _add_worker(commands: Any) -> None:
+    worker = _command(commands, "worker", "drive the runs that are left to workers", guide.WORKER)
+    worker.add_argument("targets", metavar="FILE:graph", nargs="+", help="the graphs whose runs it drives")
+    worker.add_argument("--concurrency", metavar="N", type=_number, default=100,
+                        help="drive at most so many runs at a time (default: %(default)s)")  # fmt: skip
+    worker.add_argument("--lease", metavar="SECONDS", type=_seconds, default=30.0,
+                        help="when others take over what a dead worker held (default: %(default)g)")  # fmt: skip
+    worker.add_argument("--grace", metavar="SECONDS", type=_seconds, default=30.0,
+                        help="how long a stop waits for steps in flight (default: %(default)g)")  # fmt: skip
+    worker.add_argument("--on-mismatch", choices=("leave", "fail"), default="leave",
+                        help="what becomes of a run that the graph does not fit (default: leave it)")  # fmt: skip
+    _add_store(worker)
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = _command(commands, "doctor", "find runs that nothing moves on", guide.DOCTOR)
+    doctor.add_argument("--after", metavar="SECONDS", type=_seconds, default=60.0,
+                        help="how long a run may wait or be silent (default: %(default)g)")  # fmt: skip
+    _add_store(doctor)
+
+
+def _add_db(commands: Any) -> None:
+    db = commands.add_parser("db", help="look after the store's tables", **_words(guide.DB))
+    below = db.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_store(_command(below, "upgrade", "bring the tables up to date", guide.UPGRADE))
 
 
 def _add_graph(commands: Any) -> None:

@@ -38,13 +38,15 @@ examples:
   ropewalk runs show RUN --svg run.svg  one run: status, state, what it asks, history, picture
   ropewalk runs answer RUN yes          answer what it asks; it goes on
   ropewalk graph flow.py -o flow.svg    draw the graph
+  ropewalk worker flow.py               drive the runs that programs leave to workers
 
 where runs are kept, the first of:
   --store URL
   ROPEWALK_STORE in the environment
   store = "URL" under [tool.ropewalk] in pyproject.toml, in this folder or above
   sqlite:///.ropewalk/runs.db
-A URL is sqlite:///runs.db (relative), sqlite:////var/lib/runs.db (absolute), or what a plug-in offers.
+A URL is sqlite:///runs.db (relative), sqlite:////var/lib/runs.db (absolute), postgresql://user@host/database, or what
+a plug-in offers. Leave passwords to ROPEWALK_STORE, PGPASSWORD or ~/.pgpass: others can see what is typed.
 
 """
     + _EXIT_CODES
@@ -138,6 +140,7 @@ examples:
 
 yes and no are true and false; what parses as JSON is that; all else is text ('"yes"' is the text yes).
 A question takes one answer; the second is told who was first. Breakpoints are released by resume.
+A run that was left to workers goes on at one of them; this command follows it, and Ctrl-C leaves it alone.
 
 """
     + _GOES_ON,
@@ -179,6 +182,65 @@ examples:
 
 """
     + _GOES_ON,
+)
+
+WORKER = Guide(
+    "Drives the runs that programs leave to workers, by graph.submit(), until it is told to stop.",
+    """\
+examples:
+  ropewalk worker flow.py --store postgresql://me@db/runs
+  ropewalk worker flow.py:graph other.py:graph --concurrency 50 --lease 30
+  ropewalk worker flow.py --on-mismatch fail     a run that no longer fits the graph fails, and says why
+
+Start as many workers as you like, on any machine. Each run is held by one of them, by a lease that it prolongs; when
+it dies, another takes the run over once the lease has run out. Paused runs are held by nobody.
+
+SIGTERM or Ctrl-C: it claims no more, lets every run come to rest between two steps, and hands it over; others have it
+at once. A second signal does not wait for steps in flight; they run again elsewhere.
+
+exit codes:
+  0    told to stop, and everything was handed over
+  1    the store is in trouble
+  2    what was typed cannot be right, or the file or the graph it names
+  130  steps were cut off by a second signal; their runs go on elsewhere
+""",
+)
+
+DOCTOR = Guide(
+    "Finds unfinished runs that nothing moves on, and says what to do. It only looks.",
+    """\
+examples:
+  ropewalk doctor --store postgresql://me@db/runs
+  ropewalk doctor --after 600                    a run may wait, or be silent, for ten minutes
+  ropewalk doctor --json | jq -r '.[].run_id'
+
+It tells of runs left to workers that are not in the queue (there should be none), of runs that have been due for long
+and no worker takes, and of runs driven without workers whose log has been silent for long.
+
+exit codes: 0 when nothing was found; 1 when something was, or the store is in trouble.
+""",
+)
+
+DB = Guide(
+    "Looks after the tables of a store.",
+    """\
+examples:
+  ropewalk db upgrade --store postgresql://owner@db/runs
+
+exit codes: 0, or 1 when the store is in trouble.
+""",
+)
+
+UPGRADE = Guide(
+    "Brings the tables of a store up to date. Programs that use it go on meanwhile.",
+    """\
+examples:
+  ropewalk db upgrade --store postgresql://owner@db/runs
+
+A store does it by itself when it is first used, unless its URL says ?migrate=no: then its user need not be allowed to.
+
+exit codes: 0, or 1 when the store is in trouble.
+""",
 )
 
 GRAPH = Guide(

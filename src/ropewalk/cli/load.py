@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,10 +39,24 @@ def load_graph(target: str) -> Loaded:
 
     Raises `Trouble` when there is none or the file fails, `GraphInvalid` when the graph cannot run as drawn.
     """
-    path, name = _split(target)
-    file = _existing(path)
-    with contextlib.redirect_stdout(sys.stderr):  # what it prints is not this command's output
-        module = _executed(file)
+    return load_graphs([target])[0]
+
+
+def load_graphs(targets: Sequence[str]) -> list[Loaded]:
+    """Return the graphs of several ``FILE:graph``; each file is executed once. Raises what `load_graph` raises."""
+    modules: dict[Path, ModuleType] = {}
+    loaded: list[Loaded] = []
+    for target in targets:
+        path, name = _split(target)
+        file = _existing(path)
+        if file not in modules:
+            with contextlib.redirect_stdout(sys.stderr):  # what it prints is not this command's output
+                modules[file] = _executed(file)
+        loaded.append(_graph_in(modules[file], file, name))
+    return loaded
+
+
+def _graph_in(module: ModuleType, file: Path, name: str | None) -> Loaded:
     found: dict[str, Graph[Any]] = {key: value for key, value in vars(module).items() if isinstance(value, Graph)}
     if name is None:
         name = _only(found, file)

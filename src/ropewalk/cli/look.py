@@ -14,6 +14,7 @@ from ropewalk.cli.load import Loaded
 from ropewalk.cli.opening import FoundRun, finding, graph_of, looking
 from ropewalk.cli.result import ANSWERS, COLOURS, asked, how_to_answer, pause_data, state_text
 from ropewalk.cli.screen import Screen, one_line, printable
+from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import DONE, Trouble
 from ropewalk.errors import RopewalkError
 from ropewalk.runtime import Entry, Pause, Picture, Run, RunRecord, read_log, unfinished_steps
@@ -45,7 +46,7 @@ async def _ls(options: argparse.Namespace, screen: Screen) -> int:
         print(json.dumps([_record_data(record) for record in records], ensure_ascii=False, indent=2))
         return DONE
     if not records:
-        screen.line(f"No runs in {where.choice.url} ({where.choice.origin}).")
+        screen.line(f"No runs in {shown_url(where.choice.url)} ({where.choice.origin}).")
     width = max((len(record.run_id) for record in records), default=0)
     names = max((len(record.graph) for record in records), default=0)
     for record in records:

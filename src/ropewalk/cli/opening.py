@@ -14,6 +14,7 @@ from typing import Any
 from ropewalk.cli.load import Loaded, load_graph
 from ropewalk.cli.remembered import FOLDER, Remembered, own_folder, recall, remember
 from ropewalk.cli.screen import printable
+from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import FAILED, Trouble
 from ropewalk.errors import InvalidId, RunNotFound
 from ropewalk.runtime import Run, RunRecord, RunStore, open_store
@@ -64,7 +65,7 @@ def opened(choice: StoreChoice, *, to_look: bool) -> RunStore:
     path: Any = getattr(store, "path", None)
     if to_look and isinstance(path, Path) and not path.exists():
         raise Trouble(
-            f"There is no store {choice.url!r} ({choice.origin}).",
+            f"There is no store {shown_url(choice.url)!r} ({choice.origin}).",
             why="No run was started with it yet, or it is in another folder.",
             do="Start one: ropewalk run FILE:graph. Or name the store that has it: --store URL",
             status=FAILED,
@@ -152,7 +153,7 @@ async def _found(store: RunStore, given: str, choice: StoreChoice) -> RunRecord:
         ids = ", ".join(record.run_id for record in near[:6]) + (", ..." if len(near) > 6 else "")
         raise Trouble(f"{len(near)} runs begin with {given!r}.", do=f"Type more of it: {ids}", code="run_not_found")
     raise Trouble(
-        f"There is no run {given!r} in {choice.url} ({choice.origin}).",
+        f"There is no run {given!r} in {shown_url(choice.url)} ({choice.origin}).",
         why="It was started with another store, or it was pruned.",
         do="Look at `ropewalk runs ls`, or name the store: --store URL",
         code="run_not_found",
@@ -162,7 +163,9 @@ async def _found(store: RunStore, given: str, choice: StoreChoice) -> RunRecord:
 def next_command(verb: str, run_id: str, rest: str = "", *, choice: StoreChoice) -> str:
     """Return what to type next about a run. People copy it into a shell, so what a store says is quoted."""
     known = recall(run_id)
-    store = f" --store {quote(choice.url)}" if choice.origin == "--store" and not (known and known.store) else ""
+    store = (
+        f" --store {quote(shown_url(choice.url))}" if choice.origin == "--store" and not (known and known.store) else ""
+    )
     return f"{program()} runs {verb} {quote(printable(run_id))}{rest and ' '}{rest}{store}"
 
 

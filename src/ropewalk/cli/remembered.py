@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from ropewalk.cli.shown import holds_secret
 from ropewalk.cli.trouble import Trouble
 
 FOLDER = Path(".ropewalk")
@@ -35,7 +35,7 @@ class Remembered:
 
 def remember(run_id: str, graph: str, store: str | None) -> None:
     """Note it in this folder, behind what was noted before. A folder that cannot be written to is no reason to fail."""
-    shown = store if store and not urlsplit(store).password else None
+    shown = store if store and not holds_secret(store) else None
     line = json.dumps(asdict(Remembered(run_id=run_id, graph=graph, store=shown))) + "\n"
     with suppress(OSError):
         own_folder()

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ropewalk.cli.opening import next_command
 from ropewalk.cli.screen import Screen, one_line, printable
+from ropewalk.cli.shown import shown_url
 from ropewalk.runtime import Pause, Run
 from ropewalk.settings import StoreChoice
 
@@ -46,7 +47,7 @@ def result_of(run: Run[Any], choice: StoreChoice) -> dict[str, Any]:
         "state": None if state is None else json.loads(state.model_dump_json(warnings=False)),
         "pauses": [pause_data(run.run_id, pause, choice) for pause in run.pauses] if run.status == "PAUSED" else [],
         "error": None if run.error is None else str(run.error),
-        "store": choice.url,
+        "store": shown_url(choice.url),
     }
 
 

@@ -17,6 +17,7 @@ from ropewalk.cli.opening import next_command, opened, store_choice
 from ropewalk.cli.remembered import remember
 from ropewalk.cli.result import tell_result
 from ropewalk.cli.screen import Screen
+from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import Trouble
 from ropewalk.errors import RunExists, did_you_mean
 from ropewalk.runtime import Run
@@ -44,7 +45,7 @@ async def _run(
             do = f"To go on with it: {next_command('resume', started.run_id, choice=choice)}\nElse choose another id."
             raise Trouble(f"Run {started.run_id!r} exists already.", do=do, code=error.code) from error
         remember(started.run_id, loaded.target, None if choice.origin == _BY_THE_FILE else choice.url)
-        screen.line(screen.paint(f"{started.run_id}  {loaded.file.name}:{loaded.name}  {choice.url}", "dim"))
+        screen.line(screen.paint(f"{started.run_id}  {loaded.file.name}:{loaded.name}  {shown_url(choice.url)}", "dim"))
         status = await follow(started, started.wait(), Teller(started.run_id, screen))
         await tell_result(started, screen, choice)
         return exit_code(status)

@@ -3,14 +3,15 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ropewalk.contracts import NewRun, RunRecord, RunStore
+from ropewalk.codec import legible
+from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact, RunStarted, StateEdited, decode, read_entry
+from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
 from ropewalk.core.feed import Feed
 from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
 from ropewalk.core.plan import Plan
@@ -18,10 +19,20 @@ from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
 from ropewalk.core.snapshot import load_snapshot
 from ropewalk.core.state import Shape, Values
-from ropewalk.errors import EntryNotFound, GraphChanged, RopewalkError, RunExists, RunNotFound, StoreCorrupt
+from ropewalk.errors import (
+    EntryNotFound,
+    GraphChanged,
+    QueueMissing,
+    RopewalkError,
+    RunExists,
+    RunNotFound,
+    StoreCorrupt,
+)
 from ropewalk.ids import checked_run_id, new_run_id
 
 T = TypeVar("T")
+Create = Callable[[NewRun, Sequence[bytes]], Awaitable[int]]
+"""Admits a run: `RunStore.create`, or `RunQueue.submit`."""
 
 _PAGE = 2_000
 
@@ -52,20 +63,41 @@ class Desk:
 
     def start(self, state: BaseModel | None, run_id: str | None, settings: Settings) -> Run[Any]:
         """Begin a run; must be called inside a running loop."""
+        return self._begin(state, run_id, settings)
+
+    async def submit(self, state: BaseModel | None, run_id: str | None) -> Run[Any]:
+        """Admit a run and leave it for a worker. Raises `QueueMissing`."""
+        queue = self._queue()
+        if queue is None:
+            raise QueueMissing(self.plan.name, None if self.store is None else type(self.store).__name__)
+        run = self._begin(state, run_id, self.settings, create=queue.submit)
+        await run.admitted()
+        return run
+
+    def _begin(
+        self, state: BaseModel | None, run_id: str | None, settings: Settings, *, create: Create | None = None
+    ) -> Run[Any]:
         run_id = checked_run_id(run_id) if run_id is not None else new_run_id()
         if run_id in self._runs:
             raise RunExists(run_id)
         writes = self.shape.initial(state) if state is not None else []
         schedule = self._schedule(run_id)
         engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
-        run: Run[Any] = Run(run_id, self, engine)
+        run: Run[Any] = Run(run_id, self, engine, for_workers=create is not None)
         self._runs[run_id] = run
         facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)]
-        run.begin(asyncio.create_task(self._admit(run, engine, facts)))
+        run.begin(asyncio.create_task(self._admit(run, engine, facts, submit=create)))
         return run
 
     async def _admit(
-        self, run: Run[Any], engine: Engine, facts: list[Fact], parent: str | None = None, at: int = 0
+        self,
+        run: Run[Any],
+        engine: Engine,
+        facts: list[Fact],
+        *,
+        submit: Create | None = None,
+        parent: str | None = None,
+        at: int = 0,
     ) -> None:
         async def create(bodies: list[bytes], status: str) -> int:
             assert self.store is not None
@@ -78,14 +110,14 @@ class Desk:
                 parent=parent,
                 fork_at=at,
             )
-            return await self.store.create(record, bodies)
+            return await (submit or self.store.create)(record, bodies)
 
         try:
             await engine.admit(create, facts)
         except RopewalkError:
             self._runs.pop(run.run_id, None)
             raise
-        if engine.schedule.status == "RUNNING":
+        if engine.schedule.status == "RUNNING" and submit is None:
             self.hold(run, engine.drive())
 
     def hold(self, run: Run[Any], driver: "asyncio.Task[None]") -> None:
@@ -117,7 +149,7 @@ class Desk:
     async def load(self, run_id: str) -> Engine:
         """Return a fold of what the store has; it may look but not write."""
         store = self._store_of(run_id)
-        return await self._engine(await store.look(run_id))
+        return await self.fold(await store.look(run_id))
 
     async def catch_up(self, engine: Engine) -> None:
         """Fold what another owner has appended since."""
@@ -154,7 +186,11 @@ class Desk:
         engine.epoch = record.epoch
         return engine
 
-    async def _engine(self, record: RunRecord) -> Engine:
+    async def fold(self, record: RunRecord) -> Engine:
+        """Return the run's fold as ``record`` has it; whoever owns that epoch may write with it.
+
+        Raises `GraphChanged` when its log tells of what this graph does not have.
+        """
         schedule = await self._folded(record.run_id, record.last)
         feed = Feed(KEPT_WITH_STORE, schedule.number)
         return Engine(schedule, store=self.store, epoch=record.epoch, settings=self.settings, feed=feed)
@@ -216,6 +252,24 @@ class Desk:
             raise RunNotFound(run_id)
         return self.store
 
+    # -- workers ------------------------------------------------------------------------------------------------------
+
+    async def queued(self, run_id: str) -> QueuedRun | None:
+        """Return where the run stands in its store's queue; None for one that was not left to workers."""
+        queue = self._queue()
+        return await queue.queued(run_id) if isinstance(queue, TellsOfRuns) else None
+
+    def _queue(self) -> RunQueue | None:
+        return self.store.queue() if isinstance(self.store, QueuesRuns) else None
+
+    async def set_aside(self, record: RunRecord, code: str, message: str) -> None:
+        """Let a run fail that cannot be driven here: the end is appended without a fold, by the epoch's owner."""
+        at = self.settings.clock()
+        body = encode(RunStopped("run_failed", code, message=legible(message)), at)
+        await self._store_of(record.run_id).append(
+            record.run_id, epoch=record.epoch, after=record.last, bodies=[body], status="FAILED", at=at
+        )
+
     # -- forking ------------------------------------------------------------------------------------------------------
 
     async def fork(self, run: Run[Any], at: int | None, updates: Mapping[str, Any] | None) -> Run[Any]:
@@ -232,7 +286,7 @@ class Desk:
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
         fork: Run[Any] = Run(new_id, self, engine)
         self._runs[new_id] = fork
-        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, run.run_id, at)))
+        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, parent=run.run_id, at=at)))
         await fork.admitted()
         return fork
 

@@ -2,6 +2,8 @@
 
 One turn: what is ready starts; when something has finished, its outcome is one commit (`core/ledger.py`), which tells
 what became ready. A step that is the only one there is runs in the driver's own task; others share worker tasks.
+
+It is one file because what is started, what has landed and what is stopped are told by the same few fields.
 """
 
 import asyncio
@@ -56,6 +58,7 @@ class Engine(Ledger):
         self._workers: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
         self._awaits_step = False
+        self._winds_down = False
         self._deadline: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -102,6 +105,13 @@ class Engine(Ledger):
         if driver is not None and not driver.done():
             driver.cancel()
             await asyncio.wait({driver})
+
+    def wind_down(self) -> None:
+        """Start nothing more; the driver ends when what is in flight has been committed, and the run stays RUNNING."""
+        self._winds_down = True
+        self.schedule.ready[:0] = self._queue
+        self._queue.clear()
+        self._wake.set()
 
     async def abandon(self) -> None:
         """Cancel what is in flight, let it clean up, and wait until nothing of it is left."""
@@ -211,10 +221,11 @@ class Engine(Ledger):
         if self._is_straight():
             await self._go_straight(schedule.ready.pop(), loop)
             return True
-        if schedule.ready and not schedule.is_blocked():
+        if schedule.ready and not schedule.is_blocked() and not self._winds_down:
             self._launch(loop)
         if not self._landed:
-            if not self.in_flight and not self._delayed and not self._queue:
+            waits = self._delayed and not self._winds_down
+            if not self.in_flight and not waits and not self._queue:
                 if schedule.status == "RUNNING":
                     await self.commit([])
                 return False
@@ -265,6 +276,7 @@ class Engine(Ledger):
         ready = schedule.ready
         return (
             len(ready) == 1
+            and not self._winds_down
             and not self.in_flight
             and not schedule.held
             and schedule.failure is None

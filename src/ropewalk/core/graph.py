@@ -251,6 +251,11 @@ class Graph(Generic[S]):
         """The compiled graph."""
         return self._ready().plan
 
+    @property
+    def desk(self) -> Desk:
+        """Where its runs are kept: what a worker drives them by."""
+        return self._ready()
+
     # -- many runs ----------------------------------------------------------------------------------------------------
 
     def start(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> Run[S]:
@@ -265,6 +270,14 @@ class Graph(Generic[S]):
             raise RuntimeError("start() needs a running event loop. In plain code use graph.run_sync(state).") from None
         desk = self._ready()
         return desk.start(self._initial(state), run_id, self._settings(timeout))
+
+    async def submit(self, state: S | None = None, *, run_id: str | None = None) -> Run[S]:
+        """Admit a run, leave it for a worker, and return it; it is durable then.
+
+        The run can be followed, answered, edited and cancelled here like any other; workers drive it. Raises
+        `RunExists`, and `QueueMissing` for a store that has no queue.
+        """
+        return await self._ready().submit(self._initial(state), run_id)
 
     def open(self, run_id: str) -> Run[S]:
         """Return a run of this graph, wherever it was started. Raises `RunNotFound`."""

@@ -4,8 +4,10 @@ It is one file because it is one class, the public one: its methods are short, m
 """
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import AsyncIterator, Generator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -19,11 +21,13 @@ from ropewalk.core.resuming import answer_of, reset_of
 from ropewalk.errors import (
     AlreadyAnswered,
     PauseNotFound,
+    RopewalkError,
     RunCancelled,
     RunFailed,
     RunFinished,
     RunInterrupted,
     RunPaused,
+    RunTaken,
 )
 from ropewalk.events import Entry, Event, parse_event_id
 
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-_POLL_SECONDS = 0.1
+_LOOKS_AGAIN_SECONDS = (0.05, 1.0)
+"""A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
+_TRIES = 20
+"""How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAGE = 500
 
 
@@ -67,16 +74,25 @@ class Run(Generic[S]):
     process took the run over.
     """
 
-    def __init__(self, run_id: str, desk: "Desk", engine: Engine | None = None) -> None:
+    def __init__(
+        self, run_id: str, desk: "Desk", engine: Engine | None = None, *, for_workers: bool | None = None
+    ) -> None:
         self.run_id = run_id
         self._desk = desk
         self._engine = engine
-        self._owned = engine is not None
+        self._owned = engine is not None and not for_workers
         """This process is, or was, the run's owner: its fold is the truth."""
+        self._for_workers = for_workers
+        """It was left to workers: it is written to here, and never driven. None: not asked yet."""
+        self._before: list[Fact] = []
+        """Facts that must stand before the next ones that are written, in the same append."""
         self._admission: asyncio.Task[None] | None = None
         self._queued: list[StateEdited] = []
         self._limits: tuple[float | None, int | None] = (None, None)
         self._owning = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        self._heard = 0.0
+        """When the log was last seen to have grown, by the monotonic clock."""
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
@@ -172,6 +188,7 @@ class Run(Generic[S]):
     async def wait(self) -> RunStatus:
         """Return the status when the run stops for any reason: it ended, it is paused, or it failed."""
         await self._settled()
+        await self._caught_up()
         while True:
             engine = await self.read()
             if engine.driving:
@@ -184,9 +201,8 @@ class Run(Generic[S]):
                 async with self._owning:
                     if engine is self._engine and engine.lost is None:
                         self._go(engine)
-            else:  # another process drives it: look again
-                await asyncio.sleep(_POLL_SECONDS)
-                await self._desk.catch_up(engine)
+            else:  # another process drives it
+                await self._look_again(engine)
         await engine.settled()
         self._desk.mirror(self, engine)
         return RunStatus(engine.schedule.status)
@@ -211,12 +227,13 @@ class Run(Generic[S]):
         """
         cursor = parse_event_id(after)
         await self.admitted()
+        await self._caught_up()
         engine = await self.read()
         feed = engine.feed
         feed.join()
         try:
             while True:
-                engine = self._engine or engine
+                engine = await self.read()
                 if engine.feed is not feed:
                     feed.leave()
                     feed = engine.feed
@@ -247,10 +264,27 @@ class Run(Generic[S]):
     async def _news(self, engine: Engine) -> None:
         if self._owned:
             await engine.feed.changed(1.0)
-            return
-        await asyncio.sleep(_POLL_SECONDS)
-        if not self._owned:
+        else:
+            await self._look_again(engine)
+
+    async def _look_again(self, engine: Engine) -> None:
+        """Wait a moment, then fold what the driving process has appended."""
+        shortest, longest = _LOOKS_AGAIN_SECONDS
+        self._heard = self._heard or time.monotonic()
+        await asyncio.sleep(min(longest, max(shortest, (time.monotonic() - self._heard) / 10)))
+        if engine is self._engine:
+            await self._caught_up()
+
+    async def _caught_up(self) -> None:
+        """Fold what others have appended, where this process does not drive the run."""
+        async with self._reading:  # several readers must not fold the same entry
+            engine = self._engine
+            if engine is None or self._owned:
+                return
+            known = engine.schedule.number
             await self._desk.catch_up(engine)
+            if engine.schedule.number > known:
+                self._heard = time.monotonic()
 
     async def _stored_events(self, after: int) -> list[Event]:
         store = self._desk.store
@@ -261,46 +295,60 @@ class Run(Generic[S]):
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
+    async def is_for_workers(self) -> bool:
+        """Tell whether the run was left to workers, by `Graph.submit`: what is written here is carried on by them."""
+        if self._for_workers is None:
+            self._for_workers = await self._desk.queued(self.run_id) is not None
+        return self._for_workers
+
     async def answer(self, pause_id: str | Pause, value: Any = None, *, by: str | None = None) -> None:
-        """Answer one pause, by its id or itself, and drive the run on; returns when the answer is durable.
+        """Answer one pause, by its id or itself, and drive the run on, unless it was left to workers; returns when the
+        answer is durable.
 
         Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
         """
-        pause_id = pause_id.id if isinstance(pause_id, Pause) else pause_id
+        pause = pause_id.id if isinstance(pause_id, Pause) else pause_id
         await self._settled()
-        engine = await self._own(explicit=False, pause_id=pause_id)
-        await self._commit_queued(engine)
 
-        def answered() -> list[Fact]:
-            _check_open(self.run_id, engine, pause_id)
-            return [answer_of(engine.schedule, pause_id, value, by)]
+        async def answer() -> None:
+            engine = await self._own(explicit=False, pause_id=pause)
 
-        await engine.commit_whole(answered)
-        self._go(engine)
+            def answered() -> list[Fact]:
+                _check_open(self.run_id, engine, pause)
+                return [answer_of(engine.schedule, pause, value, by)]
+
+            await self._write(engine, answered)
+
+        await self._tried(answer)
 
     async def resume(self) -> RunStatus:
         """Release every breakpoint, retry what failed, take over what its owner left behind; drive on until the run
         stops again.
 
-        Returns the status then. Does nothing to a run that is done. Raises `RunFinished` for a cancelled one.
+        Returns the status then. Does nothing to a run that is done, or that workers have. Raises `RunFinished` for a
+        cancelled one.
         """
         await self._settled()
         engine = self._engine
-        if engine is None or not engine.driving:
-            engine = await self._own(explicit=True, limits=self._limits)
-            await self._commit_queued(engine)
-            schedule = engine.schedule
+        if (engine is None or not engine.driving) and not await self._is_with_workers():
+            await self._tried(self._resume)
+        return await self.wait()
+
+    async def _resume(self) -> None:
+        engine = await self._own(explicit=True, limits=self._limits)
+        schedule = engine.schedule
+
+        def resumed() -> list[Fact]:
             if schedule.status == "CANCELLED":
                 raise RunFinished(self.run_id, "CANCELLED", "resuming it")
+            facts: list[Fact] = []
             if schedule.status == "FAILED" or (schedule.status == "PAUSED" and self._limits[1] is not None):
                 limit = self._limit(self._limits[1], explicit=True)
-                facts = reset_of(schedule, engine.epoch, reason="resumed", explicit=True, limit=limit)
-                await engine.commit_whole(facts)
-            breakpoints = [pause for pause in _pauses(engine) if pause.kind == "breakpoint"]
-            if breakpoints:
-                await engine.commit_whole([answer_of(schedule, pause.id, None, None) for pause in breakpoints])
-            self._go(engine)
-        return await self.wait()
+                facts += reset_of(schedule, engine.epoch, reason="resumed", explicit=True, limit=limit)
+            breakpoints = [pause.id for pause in _pauses(engine) if pause.kind == "breakpoint"]
+            return facts + [answer_of(schedule, pause, None, None) for pause in breakpoints]
+
+        await self._write(engine, resumed)
 
     async def edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Write to the state from outside: steps that start later see it.
@@ -308,17 +356,25 @@ class Run(Generic[S]):
         Values go through the fields' buffers, or past them with ``replace``. Raises `UnknownField`, `WrongType`,
         `RunFinished`.
         """
+        edited = self._edited(updates, replace=replace, by=by)
         await self._settled()
-        engine = await self._own(explicit=False)
-        self.queue_edit(updates, replace=replace, by=by)
-        await self._commit_queued(engine)
-        self._go(engine)
+
+        async def edit() -> None:
+            engine = await self._own(explicit=False)
+            await self._write(engine, lambda: [edited._replace(at_rest=engine.at_rest)])
+
+        await self._tried(edit)
 
     async def cancel(self, reason: str | None = None) -> None:
         """End the run: durable first, then every step in flight is cancelled and cleans up. Raises `RunFinished`."""
         await self._settled()
-        engine = await self._own(explicit=False, reset=False)
-        await engine.stop(RunStopped("run_cancelled", code="run_cancelled", message=reason and legible(reason)))
+        fact = RunStopped("run_cancelled", code="run_cancelled", message=reason and legible(reason))
+
+        async def cancel() -> None:
+            engine = await self._own(explicit=False, reset=False)
+            await engine.stop(fact)
+
+        await self._tried(cancel)
 
     async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
         """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
@@ -334,14 +390,26 @@ class Run(Generic[S]):
         engine = self._read_now()
         if engine.schedule.status in ("DONE", "CANCELLED"):
             raise RunFinished(self.run_id, engine.schedule.status, "editing its state")
-        shape = engine.schedule.shape
+        self._queued.append(self._edited(updates, replace=replace, by=by))
+
+    def _edited(self, updates: Mapping[str, Any], *, replace: bool, by: str | None) -> StateEdited:
+        shape = self._desk.shape
         writes = shape.replaced(updates, "The edit") if replace else shape.returned(updates, "The edit")
-        self._queued.append(StateEdited(writes, by and legible(by)))
+        return StateEdited(writes, by and legible(by))
 
     async def commit_queued(self) -> None:
         """Commit what `queue_edit` has queued."""
         await self._settled()
-        await self._commit_queued(await self._own(explicit=False))
+        if not self._queued:
+            return
+
+        async def commit() -> None:
+            engine = await self._own(explicit=False)
+            await self._commit(engine, list)
+            if await self.is_for_workers():
+                self._go(engine)
+
+        await self._tried(commit)
 
     async def let_go(self) -> None:
         """Stop driving the run and leave it as it is in the log; `resume` goes on."""
@@ -369,8 +437,55 @@ class Run(Generic[S]):
         await self.admitted()
 
     def _go(self, engine: Engine) -> None:
-        if engine.schedule.status == "RUNNING":
+        """Let the run go on: here, or at the worker that takes it."""
+        if self._for_workers:
+            self._owned = False
+            self._heard = time.monotonic()
+        elif engine.schedule.status == "RUNNING":
             self._desk.hold(self, engine.drive())
+
+    async def _write(self, engine: Engine, facts: Callable[[], list[Fact]]) -> None:
+        """Commit ``facts`` and let the run go on."""
+        await self._commit(engine, facts)
+        self._go(engine)
+
+    async def _commit(self, engine: Engine, facts: Callable[[], list[Fact]]) -> None:
+        """Commit ``facts`` with all that must come before them, as one append."""
+        queued, self._queued = self._queued, []
+        before, self._before = self._before, []
+
+        def all_of_them() -> list[Fact]:
+            edits = [edit._replace(at_rest=engine.at_rest) for edit in queued]
+            return [*before, *edits, *facts()]
+
+        try:
+            await engine.commit_whole(all_of_them)
+        except RunTaken:
+            self._queued[:0] = queued  # the next try writes them
+            raise
+        except Exception:
+            if before:  # the run was taken from a worker for nothing: hand it on, not after the lease
+                with contextlib.suppress(RopewalkError):
+                    await engine.commit_whole(before)
+            raise
+
+    async def _tried(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Do ``write``; again when a worker took the run between our claim and our append."""
+        for left in reversed(range(_TRIES)):
+            try:
+                await write()
+                break
+            except RunTaken:
+                if not left or not await self.is_for_workers():
+                    raise
+                self._engine, self._owned = None, False
+
+    async def _is_with_workers(self) -> bool:
+        """Tell whether the run is RUNNING and left to workers: then nobody here has to move it."""
+        if self._owned or not await self.is_for_workers():
+            return False
+        await self._caught_up()
+        return (await self.read()).schedule.status == "RUNNING"
 
     @property
     def _is_being_admitted(self) -> bool:
@@ -388,7 +503,8 @@ class Run(Generic[S]):
     async def read(self) -> Engine:
         """Return the run's fold, from the store if this process has none yet."""
         if self._engine is None:
-            self._engine = await self._desk.load(self.run_id)
+            async with self._reading:
+                self._engine = self._engine or await self._desk.load(self.run_id)
         return self._engine
 
     async def _own(
@@ -424,23 +540,29 @@ class Run(Generic[S]):
         previous = engine
         if previous is not None:
             await previous.rests()  # its steps must have ended before they may begin again
+        for_workers = await self.is_for_workers()
         engine = await self._desk.claim(self.run_id)
         if previous is not None:
             engine.feed = previous.feed
             engine.feed.restart(engine.schedule.number)
         self._engine, self._owned = engine, True
         engine.set_timeout(limits[0])
-        if engine.schedule.status == "RUNNING" and reset:
-            await engine.commit_whole(
-                reset_of(
-                    engine.schedule,
-                    engine.epoch,
-                    reason="taken_over",
-                    explicit=explicit,
-                    limit=self._limit(limits[1], explicit),
-                )
-            )
+        if for_workers:
+            self._before = await self._cut_off(engine)
+        elif engine.schedule.status == "RUNNING" and reset:
+            limit = self._limit(limits[1], explicit)
+            facts = reset_of(engine.schedule, engine.epoch, reason="taken_over", explicit=explicit, limit=limit)
+            await engine.commit_whole(facts)
         return engine
+
+    async def _cut_off(self, engine: Engine) -> list[Fact]:
+        """Return the reset that tells of what a worker has in flight, if one has the run that was claimed here."""
+        if engine.schedule.status != "RUNNING":
+            return []
+        place = await self._desk.queued(self.run_id)
+        if place is None or place.worker is None:
+            return []
+        return reset_of(engine.schedule, engine.epoch, reason="interrupted", explicit=False)
 
     def _limit(self, given: int | None, explicit: bool) -> int | None:
         """Return max_node_iterations as an explicit resume sets it: what was given, else what the graph says now."""
@@ -452,11 +574,6 @@ class Run(Generic[S]):
                 raise engine.lost
             engine.lost = None  # nobody else can have taken a run without a store, and its fold is whole
         return engine.lost is None
-
-    async def _commit_queued(self, engine: Engine) -> None:
-        if self._queued:
-            queued, self._queued = self._queued, []
-            await engine.commit_whole(lambda: [edit._replace(at_rest=engine.at_rest) for edit in queued])
 
 
 def _pauses(engine: Engine) -> list[Pause]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.contracts import NewRun
-from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer
+from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer, QueuedRun
 from ropewalk.errors import RunNotFound
 from ropewalk.stores.postgres_reads import record
 from ropewalk.stores.postgres_renewer import PostgresLeaseRenewer
@@ -55,6 +55,13 @@ class PostgresRunQueue:
     async def stranded(self, *, limit: int = 100) -> list[str]:
         return [run_id for (run_id,) in await self._rows("stranded", limit=limit)]
 
+    async def queued(self, run_id: str) -> QueuedRun | None:
+        rows = await self._rows("queued", run_id=run_id)
+        return _queued(rows[0]) if rows else None
+
+    async def overdue(self, *, for_seconds: float, limit: int = 100) -> list[QueuedRun]:
+        return [_queued(row) for row in await self._rows("overdue", seconds=float(for_seconds), limit=limit)]
+
     async def _rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return await self._store.do(lambda session: session.rows(name, **parameters))
 
@@ -64,3 +71,8 @@ class PostgresRunQueue:
                 parts.announce(graph)
 
         await self._store.ask(announce)
+
+
+def _queued(row: tuple[Any, ...]) -> QueuedRun:
+    run_id, graph, worker, due_seconds = row
+    return QueuedRun(run_id=run_id, graph=graph, worker=worker, due_seconds=due_seconds)

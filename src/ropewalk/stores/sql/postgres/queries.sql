@@ -314,6 +314,19 @@ WITH found AS (
 )
 SELECT graph FROM found
 
+-- name: queued
+-- Where a run that was left to workers stands in the queue.
+SELECT run.run_id, run.graph, work.worker, extract(epoch FROM clock_timestamp() - work.wake_at)::float8
+FROM ropewalk.run LEFT JOIN ropewalk.work ON work.run = run.key
+WHERE run.run_id = %(run_id)s AND run.for_workers
+
+-- name: overdue
+-- Runs that have been due for so long, the longest waiting first. The queue holds what moves, so it is read whole.
+SELECT run.run_id, run.graph, work.worker, extract(epoch FROM clock_timestamp() - work.wake_at)::float8
+FROM ropewalk.work JOIN ropewalk.run ON run.key = work.run
+WHERE work.wake_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+ORDER BY work.wake_at LIMIT %(limit)s
+
 -- name: next_wake
 -- Seconds until a run of these graphs is due.
 SELECT extract(epoch FROM min(soonest.wake_at) - clock_timestamp())::float8

@@ -1,0 +1,215 @@
+"""Drives one claimed run to where it stops, and gives back what it could not bring there.
+
+1. Fold the log at the claimed epoch. What this graph cannot read is left to another worker, or fails: `on_mismatch`.
+2. A run whose worker died begins with a reset, which counts the death; one that was handed over just goes on.
+3. The engine drives it. The append that pauses or ends the run gives up the lease, so there is nothing left to do.
+4. A run that is still RUNNING is given back. When something was in flight, a reset says so first.
+"""
+
+import asyncio
+import logging
+from typing import Literal
+
+from ropewalk.contracts import ClaimedRun, RunQueue, RunRecord
+from ropewalk.core.desk import Desk
+from ropewalk.core.engine import Engine
+from ropewalk.core.facts import Fact
+from ropewalk.core.resuming import reset_of
+from ropewalk.core.schedule import DEATHS_ALLOWED
+from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
+from ropewalk.workers.heartbeat import Lease
+
+log = logging.getLogger("ropewalk")
+
+OnMismatch = Literal["leave", "fail"]
+"""What becomes of a run that the worker's code does not fit: it waits for a worker with other code, or it fails."""
+
+_WAITED_SECONDS, _WAITED_PART = 1.0, 0.05
+"""Time in the queue is no time under way: a run that waited longer, in seconds and as a part of its timeout, says so,
+else the timeout would count it."""
+_NOTES_AGAIN_SECONDS = 0.5
+_AGAIN_SECONDS = 5.0
+_AGAIN_AT_MOST_SECONDS = 300.0
+
+
+class Troubles:
+    """How often this worker could not go on with a run; the next try comes later each time."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, int] = {}
+
+    def seconds_until_next_try(self, run_id: str) -> float:
+        """Count a trouble; return how long the run is left alone."""
+        if len(self._times) > 10_000:
+            self._times.clear()
+        times = self._times[run_id] = self._times.get(run_id, 0) + 1
+        return min(_AGAIN_SECONDS * 2 ** min(times - 1, 10), _AGAIN_AT_MOST_SECONDS)
+
+    def is_new(self, run_id: str) -> bool:
+        return run_id not in self._times
+
+    def are_too_many(self, run_id: str) -> bool:
+        return self._times.get(run_id, 0) + 1 >= DEATHS_ALLOWED
+
+    def forget(self, run_id: str) -> None:
+        self._times.pop(run_id, None)
+
+
+class Drive:
+    """One claimed run at this worker."""
+
+    def __init__(
+        self,
+        claim: ClaimedRun,
+        lease: Lease,
+        *,
+        worker: str,
+        desk: Desk,
+        queue: RunQueue,
+        troubles: Troubles,
+        previous: "Drive | None",
+    ) -> None:
+        """``previous`` is one of the same run that was lost: its nodes must have ended before they may begin again."""
+        self.claim = claim
+        self.lease = lease
+        self.ended = asyncio.Event()
+        self._previous = previous
+        self._worker = worker
+        self._desk = desk
+        self._queue = queue
+        self._troubles = troubles
+        self._engine: Engine | None = None
+        self._lost = False
+        self._winding_down = False
+        self._cutting = False
+
+    @property
+    def run_id(self) -> str:
+        return self.claim.record.run_id
+
+    async def until_it_stops(self, on_mismatch: OnMismatch) -> None:
+        """Drive the run; return when it is in others' hands again, or over."""
+        try:
+            if self._previous is not None:
+                await self._previous.ended.wait()
+                self._previous = None
+            await self._drive()
+        except RunTaken:
+            log.info("run %s was taken from this worker", self.run_id)
+        except GraphChanged as misfit:
+            await self._misfit(misfit, on_mismatch)
+        except StoreUnavailable as trouble:  # before anything was driven
+            log.warning("run %s is given back: %s", self.run_id, trouble)
+            await self._release_after_trouble()
+        finally:
+            self.ended.set()
+
+    def lose(self) -> None:
+        """Stop the nodes: the run is another's, or may be any moment."""
+        self._lost = True
+        if self._engine is not None and self._engine.schedule.status == "RUNNING":
+            self._engine.lose(RunTaken(self.run_id))
+
+    def wind_down(self) -> None:
+        """Come to rest between two steps."""
+        self._winding_down = True
+        if self._engine is not None:
+            self._engine.wind_down()
+
+    async def cut(self) -> None:
+        """Stop the nodes now; the run is given back all the same."""
+        self._winding_down = self._cutting = True
+        if self._engine is not None:
+            await self._engine.stop_driving()
+
+    async def _drive(self) -> None:
+        record = self.claim.record
+        engine = self._engine = await self._desk.fold(record)
+        if record.plan != self._desk.plan.digest:
+            log.info("run %s was started with another drawing of %s; its log fits this one", self.run_id, record.graph)
+        if self._lost:
+            return
+        facts = self._opening(engine)
+        if facts:
+            await engine.commit_whole(facts)
+        if self._winding_down:
+            engine.wind_down()
+        if engine.schedule.status == "RUNNING" and not self._cutting:
+            await asyncio.wait({engine.drive()})
+        await self._ended(engine)
+
+    def _opening(self, engine: Engine) -> list[Fact]:
+        """Return what the log must say before the run goes on here."""
+        schedule, epoch = engine.schedule, self.lease.epoch
+        if self.claim.taken_from is not None:
+            log.info("run %s is taken over from %s, whose lease ran out", self.run_id, self.claim.taken_from)
+            died = self.claim.taken_from != self._worker  # else the store was away, and this worker let it go
+            return reset_of(schedule, epoch, reason="taken_over" if died else "interrupted", explicit=False)
+        timeout, waited = engine.settings.timeout, engine.settings.clock() - schedule.last_at
+        if timeout is not None and waited > max(_WAITED_SECONDS, timeout * _WAITED_PART):
+            return reset_of(schedule, epoch, reason="resumed", explicit=False)
+        return []
+
+    async def _ended(self, engine: Engine) -> None:
+        if isinstance(engine.lost, RunTaken):
+            raise engine.lost
+        if engine.lost is None and engine.schedule.status != "RUNNING":
+            self._troubles.forget(self.run_id)
+            log.debug("run %s: %s", self.run_id, engine.schedule.status)
+            return
+        if engine.lost is None:  # it came to rest between two steps
+            await self._release()
+            return
+        trouble = None if isinstance(engine.lost, RunInterrupted) else engine.lost
+        if trouble is not None:
+            log.warning("run %s is given back: %s", self.run_id, trouble)
+        record = await self._note_cut()
+        if trouble is None or record is None:
+            await self._release()
+        elif isinstance(trouble, StoreUnavailable) or not self._troubles.are_too_many(self.run_id):
+            await self._release_after_trouble()
+        else:
+            why = f"its worker could not go on with it, again and again ({trouble}); resume() tries once more"
+            await self._desk.set_aside(record, "poisoned", why)
+
+    async def _note_cut(self) -> RunRecord | None:
+        """Say in the log that what was in flight starts over, and return how it stands then; try as long as the run is
+        held. None: it is over, or another's.
+        """
+        store = self._desk.store
+        assert store is not None
+        while not self._lost:
+            try:
+                record = await store.look(self.run_id)
+                if record.epoch != self.lease.epoch or record.status != "RUNNING":
+                    return None
+                engine = await self._desk.fold(record)
+                facts = reset_of(engine.schedule, record.epoch, reason="interrupted", explicit=False)
+                await engine.commit_whole(facts)
+                return await store.look(self.run_id)
+            except (StoreUnavailable, RunTaken):  # taken: an append that was cut off has come through meanwhile
+                await asyncio.sleep(_NOTES_AGAIN_SECONDS)
+        raise RunTaken(self.run_id)
+
+    async def _misfit(self, misfit: GraphChanged, on_mismatch: OnMismatch) -> None:
+        if on_mismatch == "fail":
+            log.warning("run %s fails: %s", self.run_id, misfit)
+            try:
+                await self._desk.set_aside(self.claim.record, misfit.code, str(misfit))
+            except RunTaken:
+                log.info("run %s was taken from this worker", self.run_id)
+            return
+        if self._troubles.is_new(self.run_id):
+            log.warning("run %s is left to another worker: %s", self.run_id, misfit)
+        await self._release_after_trouble()
+
+    async def _release_after_trouble(self) -> None:
+        seconds = self._troubles.seconds_until_next_try(self.run_id)
+        await self._release(0.0 if self._winding_down else seconds)
+
+    async def _release(self, wake_in_seconds: float = 0.0) -> None:
+        try:
+            claims = {self.run_id: self.lease.epoch}
+            await self._queue.release(self._worker, claims, wake_in_seconds=wake_in_seconds)
+        except RopewalkError as trouble:  # its lease runs out by itself
+            log.warning("run %s could not be given back, its lease must run out: %s", self.run_id, trouble)
