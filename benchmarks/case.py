@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmarks.servers import Server
+
 Metric = str
 """The name of one cost that a repetition returns; lower is always better."""
 
@@ -18,7 +20,7 @@ class Contestant:
     role: Literal["ours", "floor", "variant", "peer"]
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
     distribution: str | None = None
-    """Whose version is named under the table."""
+    """Whose version is named under the table; what the work itself says of its version comes first."""
     every: int = 1
     """Repeats only in every n-th round; for peers that take long."""
 
@@ -63,6 +65,8 @@ class Case:
     quick_rounds: int = 3
     repetition_timeout_seconds: float = 180.0
     warm_up: bool = True
+    server: Server | None = None
+    """What is started for the case alone; each contestant gets its ``url``."""
 
 
 CPU = Shown(metric="cpu", unit="µs CPU", scale=1e6)
@@ -73,27 +77,29 @@ def ours(does: str, **arguments: object) -> Contestant:
     return Contestant(name="ropewalk", does=f"benchmarks.ours.{does}", role="ours", arguments=arguments)
 
 
-def floor(does: str, *, name: str = "floor", **arguments: object) -> Contestant:
-    return Contestant(name=name, does=f"benchmarks.floors.{does}", role="floor", arguments=arguments)
+def floor(does: str, *, name: str = "floor", version_of: str | None = None, **arguments: object) -> Contestant:
+    return Contestant(
+        name=name, does=f"benchmarks.floors.{does}", role="floor", arguments=arguments, distribution=version_of
+    )
 
 
 def langgraph(does: str, *, every: int = 1, **arguments: object) -> Contestant:
-    return _peer("langgraph", "langgraph", f"langgraph:{does}", every, arguments)
+    return peer("langgraph", "langgraph", f"langgraph:{does}", every=every, **arguments)
 
 
 def primegraph(does: str, *, name: str = "primegraph", every: int = 1, **arguments: object) -> Contestant:
-    return _peer(name, "primeGraph", f"primegraph:{does}", every, arguments)
+    return peer(name, "primeGraph", f"primegraph:{does}", every=every, **arguments)
 
 
 def pydantic_graph(does: str, *, every: int = 1, **arguments: object) -> Contestant:
-    return _peer("pydantic-graph", "pydantic-graph", f"pydantic_graph:{does}", every, arguments)
+    return peer("pydantic-graph", "pydantic-graph", f"pydantic_graph:{does}", every=every, **arguments)
 
 
 def dbos(does: str, *, every: int = 1, **arguments: object) -> Contestant:
-    return _peer("dbos", "dbos", f"dbos:{does}", every, arguments)
+    return peer("dbos", "dbos", f"dbos:{does}", every=every, **arguments)
 
 
-def _peer(name: str, distribution: str, does: str, every: int, arguments: dict[str, object]) -> Contestant:
+def peer(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:
     return Contestant(
         name=name,
         does=f"benchmarks.peers.{does}",

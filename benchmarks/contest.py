@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.case import Case, Contestant
 from benchmarks.measure import Costs
+from benchmarks.servers import ServerNotThere, served
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,14 +38,26 @@ def hold(case: Case, *, quick: bool, peers: bool, bytecode: Path) -> list[Record
     ``bytecode`` is a folder that keeps compiled modules from one case to the next: nobody is measured compiling.
     """
     chosen = [contestant for contestant in case.contestants if peers or contestant.role != "peer"]
+    try:
+        return _held(case, chosen, rounds=case.quick_rounds if quick else case.rounds, bytecode=bytecode)
+    except ServerNotThere as missing:
+        return [Record(contestant=contestant, not_run=str(missing)) for contestant in chosen]
+
+
+def peers_python() -> str:
+    """The interpreter whose environment holds the peers."""
+    return os.environ.get("ROPEWALK_BENCH_PYTHON") or sys.executable
+
+
+def _held(case: Case, chosen: list[Contestant], *, rounds: int, bytecode: Path) -> list[Record]:
     entrants: list[_Entrant] = []
-    with tempfile.TemporaryDirectory(prefix="ropewalk-bench-") as scratch:
+    with served(case.server) as given, tempfile.TemporaryDirectory(prefix="ropewalk-bench-") as scratch:
         try:
             for contestant in chosen:
-                entrant = _Entrant(contestant, case.repetition_timeout_seconds, Path(scratch), bytecode)
+                entrant = _Entrant(contestant, given, case.repetition_timeout_seconds, Path(scratch), bytecode)
                 entrants.append(entrant)
                 entrant.prepare(warm_up=case.warm_up)
-            for round_number in range(case.quick_rounds if quick else case.rounds):
+            for round_number in range(rounds):
                 for entrant in entrants:
                     due = round_number % entrant.record.contestant.every == 0
                     entrant.record.rounds.append(entrant.repeat() if due else None)
@@ -54,22 +67,19 @@ def hold(case: Case, *, quick: bool, peers: bool, bytecode: Path) -> list[Record
     return [entrant.record for entrant in entrants]
 
 
-def peers_python() -> str:
-    """The interpreter whose environment holds the peers."""
-    return os.environ.get("ROPEWALK_BENCH_PYTHON") or sys.executable
-
-
 class _Entrant:
     """The parent's end of one `worker.py` process."""
 
-    def __init__(self, contestant: Contestant, timeout_seconds: float, scratch: Path, bytecode: Path) -> None:
+    def __init__(
+        self, contestant: Contestant, given: dict[str, str], timeout_seconds: float, scratch: Path, bytecode: Path
+    ) -> None:
         self.record = Record(contestant=contestant)
         self._timeout_seconds = timeout_seconds
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed in close)
         self._process = subprocess.Popen(
             [
                 peers_python() if contestant.role == "peer" else sys.executable,
-                *("-m", "benchmarks.worker", contestant.does, json.dumps(dict(contestant.arguments))),
+                *("-m", "benchmarks.worker", contestant.does, json.dumps({**contestant.arguments, **given})),
                 contestant.distribution or "",
             ],
             cwd=ROOT,

@@ -13,10 +13,13 @@ Written by `./dev bench --write`; run `./dev bench` to see your own machine's. {
 
 Every row is measured in one run: each contestant in a process of its own, all of them taking turns,
 medians of the rounds, ratios taken within a round. CPU time is that of the whole process, threads
-included. The floor is the same work with nothing between it and asyncio or SQLite: one asyncio task per
-node, `gather`, or a writer thread that makes a fenced update and an insert durable (WAL,
-`synchronous=FULL`) before the step counts as done. Absolute times belong to the machine; the ratios are
-what the targets are about. What did not run is named so, and counts as neither met nor missed.
+included. The floor is the same work with nothing between it and asyncio, SQLite or the PostgreSQL driver:
+one asyncio task per node, `gather`, a writer thread that makes a fenced update and an insert durable (WAL,
+`synchronous=FULL`) before the step counts as done, or one connection that sends the fenced updates and
+inserts of all waiting runs as one statement. Everybody meets the same private PostgreSQL server
+(`fsync=on`, `synchronous_commit=on`), each in a database of its own. LangGraph runs with durability "sync".
+Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
+so, and counts as neither met nor missed.
 
 {rows}
 

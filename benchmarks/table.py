@@ -28,9 +28,10 @@ def row(case: Case, records: list[Record], verdicts: list[Verdict]) -> str:
 
 
 def footer(records: list[Record]) -> str:
-    """Name the peers' versions."""
+    """Name the versions of the peers and of the servers."""
     versions = {record.contestant.distribution: record.version for record in records if record.version}
-    return f"Peers: {', '.join(f'{name} {number}' for name, number in sorted(versions.items()))}." if versions else ""
+    named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items(), key=lambda one: one[0].lower()))
+    return f"Versions: {named}." if named else ""
 
 
 def machine() -> str:

@@ -35,7 +35,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  whatever a contestant raises is its answer
         _answer(answers, _failure(error))
         return
-    _answer(answers, {"ready": True, "version": _version(distribution)})
+    _answer(answers, {"ready": True, "version": getattr(repeat, "version", None) or _version(distribution)})
     with asyncio.Runner() as runner:
         for _ in sys.stdin:
             _answer(answers, _repetition(repeat, runner))

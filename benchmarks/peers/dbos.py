@@ -1,4 +1,4 @@
-"""DBOS on SQLite: one workflow is one run, one `@DBOS.step` a step."""
+"""DBOS on SQLite or PostgreSQL: one workflow is one run, one `@DBOS.step` a step."""
 
 import asyncio
 import tempfile
@@ -6,12 +6,23 @@ from collections.abc import Awaitable, Callable
 
 from dbos import DBOS
 
+from benchmarks import database
 from benchmarks.measure import Clock, Costs
 
+Repetition = Callable[[], Awaitable[Costs]]
 
-def durable(runs: int, steps: int) -> Callable[[], Awaitable[Costs]]:
+
+def durable(runs: int, steps: int) -> Repetition:
     folder = tempfile.mkdtemp(prefix="bench-dbos-")
-    DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{folder}/dbos.db"})
+    return _timed(f"sqlite:///{folder}/dbos.db", runs, steps)
+
+
+def postgres(url: str, runs: int, steps: int) -> Repetition:
+    return _timed(database.fresh(url), runs, steps)
+
+
+def _timed(system_database_url: str, runs: int, steps: int) -> Repetition:
+    DBOS(config={"name": "bench", "system_database_url": system_database_url})
 
     @DBOS.step()
     async def add(number: int) -> int:

@@ -31,15 +31,15 @@ async def _nothing(state: Count) -> dict[str, int]:
     return {}
 
 
-async def _add(state: Count) -> dict[str, int]:
+async def add(state: Count) -> dict[str, int]:
     return {"n": 1}
 
 
-def _until(count: int) -> Callable[[Count], str]:
+def until(count: int) -> Callable[[Count], str]:
     return lambda state: "work" if state["n"] < count else END
 
 
-def _line(nodes: int, node: Callable[..., Awaitable[object]], schema: type = Count) -> StateGraph:
+def line(nodes: int, node: Callable[..., Awaitable[object]], schema: type = Count) -> StateGraph:
     builder = StateGraph(schema)
     names = [f"node_{number}" for number in range(nodes)]
     for name in names:
@@ -49,21 +49,21 @@ def _line(nodes: int, node: Callable[..., Awaitable[object]], schema: type = Cou
     return builder
 
 
-def _config(steps: int, thread: str = "run") -> dict[str, object]:
+def config(steps: int, thread: str = "run") -> dict[str, object]:
     return {"recursion_limit": steps + 100, "configurable": {"thread_id": thread}}
 
 
 def _timed(graph: object, start: dict[str, object], units: int) -> Repetition:
     async def repeat() -> Costs:
         with Clock(units) as clock:
-            await graph.ainvoke(start, _config(units))
+            await graph.ainvoke(start, config(units))
         return clock.costs
 
     return repeat
 
 
 def chain(nodes: int) -> Repetition:
-    return _timed(_line(nodes, _nothing).compile(), {"n": 0}, nodes)
+    return _timed(line(nodes, _nothing).compile(), {"n": 0}, nodes)
 
 
 def fan_out(branches: int) -> Repetition:
@@ -95,9 +95,9 @@ def send(branches: int) -> Repetition:
 
 def loop(iterations: int) -> Repetition:
     builder = StateGraph(Count)
-    builder.add_node("work", _add)
+    builder.add_node("work", add)
     builder.add_edge(START, "work")
-    builder.add_conditional_edges("work", _until(iterations), ["work", END])
+    builder.add_conditional_edges("work", until(iterations), ["work", END])
     return _timed(builder.compile(), {"n": 0}, iterations)
 
 
@@ -106,7 +106,7 @@ def sleepers(runs: int, nodes: int, seconds: float) -> Repetition:
         await asyncio.sleep(seconds)
         return {}
 
-    graph = _line(nodes, sleep).compile()
+    graph = line(nodes, sleep).compile()
 
     async def repeat() -> Costs:
         with Clock(1) as clock:
@@ -117,10 +117,10 @@ def sleepers(runs: int, nodes: int, seconds: float) -> Repetition:
 
 
 def durable(runs: int, steps: int) -> Repetition:
-    builder = _line(steps, _add)
+    builder = line(steps, add)
 
     async def one(graph: object, thread: str) -> None:
-        await graph.ainvoke({"n": 0}, _config(steps, thread), durability="sync")
+        await graph.ainvoke({"n": 0}, config(steps, thread), durability="sync")
 
     async def repeat() -> Costs:
         with tempfile.TemporaryDirectory() as folder:
@@ -145,12 +145,12 @@ def stored(steps: int, messages: int, append: bool) -> Repetition:
         builder = StateGraph(Talk)
         builder.add_node("work", work)
         builder.add_edge(START, "work")
-        builder.add_conditional_edges("work", _until(count), ["work", END])
+        builder.add_conditional_edges("work", until(count), ["work", END])
         start = {"n": 0, "messages": [{"role": "user", "text": "x" * 100}] * messages}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "graph.db"
             async with _saver(path) as saver:
-                await builder.compile(checkpointer=saver).ainvoke(start, _config(count), durability="sync")
+                await builder.compile(checkpointer=saver).ainvoke(start, config(count), durability="sync")
             return stored_bytes(path)
 
     async def repeat() -> Costs:
@@ -172,7 +172,7 @@ def stream(nodes: int, tokens: int) -> Repetition:
             await asyncio.sleep(0)
         return {}
 
-    graph = _line(nodes, talk).compile()
+    graph = line(nodes, talk).compile()
 
     async def repeat() -> Costs:
         seen = 0

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -65,6 +66,37 @@ def test_the_persistence_snippet_pauses_loads_and_goes_on(tmp_path):
     assert result.stdout == "PAUSED current_status='initializing'\nDONE current_status='needs_review'\n"
 
 
+def parts(url):
+    """Return host, port, database, user and password: what the seed gives its storage."""
+    place = urlsplit(url)
+    return place.hostname, place.port, place.path.removeprefix("/"), place.username, unquote(place.password or "")
+
+
+@pytest.mark.slow
+def test_the_persistence_snippet_does_the_same_on_postgresql(postgres_url):
+    result = run("persistence_postgresql", *parts(postgres_url))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "PAUSED current_status='initializing'\nDONE current_status='needs_review'\n"
+    assert result.stderr == ""
+
+
+@pytest.mark.slow
+def test_a_tool_that_paused_in_one_process_is_approved_in_another_on_postgresql(postgres_url):
+    paused = run("tool_pause_postgresql", *parts(postgres_url), "pause")
+    assert paused.returncode == 0, paused.stderr
+    chain_id = paused.stdout.strip()
+    approved = run("tool_pause_postgresql", *parts(postgres_url), "approve", chain_id)
+    assert approved.returncode == 0, approved.stderr
+    assert approved.stdout == (
+        "PAUSED ['looked up']\n"
+        "approval {'tool': 'process_payment', 'arguments': {'order_id': 'ORDER-7', 'amount': 12.5}}\n"
+        "TX-ORDER-7 ['looked up', 'paid']\n"
+    )
+    assert approved.stderr == paused.stderr == ""
+    again = run("tool_pause_postgresql", *parts(postgres_url), "approve", chain_id)
+    assert again.stdout.splitlines() == ["DONE ['looked up', 'paid']", "TX-ORDER-7 ['looked up', 'paid']"], again.stderr
+
+
 def test_the_chatbot_talks_until_its_input_ends():
     result = run("chatbot", typed="Hello\nHow are you?\n")
     assert "EOFError" in result.stderr
@@ -99,6 +131,7 @@ from ropewalk.compat.primegraph.buffer import History, Incremental, LastValue
 from ropewalk.compat.primegraph.buffer.factory import History as History2
 from ropewalk.compat.primegraph.checkpoint import LocalStorage
 from ropewalk.compat.primegraph.checkpoint.local_storage import LocalStorage as LocalStorage2
+from ropewalk.compat.primegraph.checkpoint.postgresql import PostgreSQLConfig, PostgreSQLStorage
 from ropewalk.compat.primegraph.constants import END as END2, START as START2
 from ropewalk.compat.primegraph.graph import Graph as Graph2
 from ropewalk.compat.primegraph.graph.executable import Graph as Graph3
@@ -107,6 +140,7 @@ from ropewalk.compat.primegraph.models.state import GraphState as GraphState2
 from ropewalk.compat.primegraph.types import ChainStatus
 
 assert Graph is Graph2 is Graph3 and GraphState is GraphState2 and LocalStorage is LocalStorage2 and History is History2
+assert callable(PostgreSQLStorage.from_config) and PostgreSQLConfig(dsn="postgresql://localhost/documents_db")
 assert (START, END) == (START2, END2) == ("__start__", "__end__")
 assert {status.name for status in ChainStatus} >= {"IDLE", "RUNNING", "FAILED", "DONE"}
 assert ChainStatus.PAUSE.value == "PAUSED"

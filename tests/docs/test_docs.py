@@ -20,6 +20,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "ropewalk" / "core"
 NOT_RUN = "# not run:"
+SERVER = re.compile(r"postgresql://me(:secret)?@localhost/runs")
+"""The database of the examples; a block that names it gets one of its own."""
 RUNNER = """
 import ast, asyncio, inspect, sys
 path = sys.argv[1]
@@ -98,7 +100,7 @@ def without_heading(names: set[str], page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("chain", chains(), ids=lambda chain: f"{chain[0].page}:{chain[0].line}")
-def test_a_code_block_runs(chain: list[Block], tmp_path: Path) -> None:
+def test_a_code_block_runs(chain: list[Block], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if chain[0].not_run:
         pytest.skip(f"{chain[0].page}:{chain[0].line} is not run: {chain[0].not_run}")
     script: list[str] = []
@@ -106,7 +108,10 @@ def test_a_code_block_runs(chain: list[Block], tmp_path: Path) -> None:
         script += [""] * (block.line - 1 - len(script))  # so that a traceback's line is the page's line
         script += block.code.split("\n")
     file = tmp_path / Path(chain[0].page).with_suffix(".py").name
-    file.write_text("\n".join(script), encoding="utf-8")
+    text = "\n".join(script)
+    if SERVER.search(text):
+        text = SERVER.sub(request.getfixturevalue("postgres_url"), text)
+    file.write_text(text, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUNNER, str(file)],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""`python -m tests.drill`: ten thousand drawn runs, and real deaths until enough kills have been given."""
+"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, and workers in trouble."""
 
 import argparse
 import asyncio
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.drill.victim import ROUNDS, WIDE, drawn
+from tests.drill.workers import Size, drilled
+from tests.servers.programs import ServerMissing
 
 
 class Tally(NamedTuple):
@@ -30,17 +32,38 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=10_000, help="drawn runs in all (default: 10,000)")
     parser.add_argument("--kills", type=int, default=200, help="processes to kill (default: 200)")
     parser.add_argument("--seed", type=int, default=None, help="repeat the deaths of an earlier drill")
+    parser.add_argument("--workers", type=int, default=4, help="worker processes, 0 for none (default: 4)")
+    parser.add_argument("--runs", type=int, default=500, help="runs that the workers share (default: 500)")
+    parser.add_argument("--lease", type=float, default=2.0, help="seconds of a worker's lease (default: 2)")
+    parser.add_argument("--pace", type=float, default=0.2, help="seconds of a worker's step (default: 0.2)")
+    parser.add_argument("--only-workers", action="store_true", help="leave the other drills out")
     chosen = parser.parse_args()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
+    bad = 0 if chosen.only_workers else embedded(chosen.examples, chosen.kills, seed)
+    if chosen.workers:
+        size = Size(workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace)
+        try:
+            findings = drilled(size, seed)
+        except ServerMissing as missing:
+            print(f"drill: the workers' part was not run. {missing}", file=sys.stderr)
+            return 1
+        print(findings, flush=True)
+        bad += not findings.is_good
+    return 1 if bad else 0
+
+
+def embedded(examples: int, kills: int, seed: int) -> int:
+    """Draw runs, and kill processes that drive their own; return how much was wrong."""
     began = time.monotonic()
-    tally = deaths(chosen.kills, seed)
-    examples, failed = drawings(chosen.examples)
+    tally = deaths(kills, seed)
+    ran, failed = drawings(examples)
     print(
-        f"drill: kills={tally.kills} runs={tally.runs} examples={examples} "
+        f"drill: kills={tally.kills} runs={tally.runs} examples={ran} "
         f"losses={tally.losses} repeats={tally.repeats} "
-        f"unexplained={tally.extra} properties_failed={failed} seed={seed} seconds={time.monotonic() - began:.0f}"
+        f"unexplained={tally.extra} properties_failed={failed} seed={seed} seconds={time.monotonic() - began:.0f}",
+        flush=True,
     )
-    return 1 if tally.losses or tally.repeats or tally.extra or failed else 0
+    return tally.losses + tally.repeats + tally.extra + failed
 
 
 def drawings(examples: int) -> tuple[int, int]:
@@ -51,12 +74,18 @@ def drawings(examples: int) -> tuple[int, int]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", here]
     listed = subprocess.run([*command, "--collect-only"], check=True, capture_output=True, text=True).stdout
     given = [line for line in listed.splitlines() if "::" in line and "test_found_before" not in line]
-    each = max(1, examples // len(given))
+    each = max(1, -(-examples // len(given)))
     environment = os.environ | {"ROPEWALK_EXAMPLES": str(each)}
     done = subprocess.run([*command, "--timeout=0"], check=False, capture_output=True, text=True, env=environment)
-    print(done.stdout[-4000:] if done.returncode else done.stdout.strip().splitlines()[-1])
+    print(_report(done.stdout) if done.returncode else done.stdout.strip().splitlines()[-1])
     counted = re.search(r"(\d+) failed", done.stdout)
     return each * len(given), int(counted[1]) if counted else int(done.returncode != 0)
+
+
+def _report(output: str) -> str:
+    """Return what was wrong, and the end of what pytest printed, which says how to see it again."""
+    wrong = [line for line in output.splitlines() if re.match(r"E +(AssertionError|promise \d+)", line)]
+    return "\n".join([*wrong[:10], output[-6000:]])
 
 
 def deaths(kills: int, seed: int) -> Tally:

@@ -1,0 +1,36 @@
+"""The servers that cases measure against: private ones, as the tests start them, but durable."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Literal
+
+Server = Literal["postgres"]
+
+
+class ServerNotThere(Exception):
+    """A case's server cannot be had."""
+
+
+_SETTINGS = {"fsync": "on", "full_page_writes": "on"}
+
+
+@contextmanager
+def served(server: Server | None) -> Generator[dict[str, str]]:
+    """Yield the arguments that a case's contestants get beside their own: the URL of its server, if it has one.
+
+    Raises `ServerNotThere`.
+    """
+    if server is None:
+        yield {}
+        return
+    from tests.servers.postgres import PostgresServer  # cases without a server need nothing of the tests
+    from tests.servers.programs import ServerMissing
+
+    try:
+        postgres = PostgresServer(_SETTINGS).start()
+    except ServerMissing as missing:
+        raise ServerNotThere("no PostgreSQL server; ./dev services --install brings one") from missing
+    try:
+        yield {"url": postgres.url}
+    finally:
+        postgres.close()
