@@ -74,11 +74,11 @@ class Graph(DrawnGraph[S]):
             verbose=verbose,
         )
 
-    def use_store(self, store: RunStore) -> None:
-        """Keep every run that is started or opened from now on in ``store``."""
-        self.store: RunStore | None = store
+    def use_store(self, store: RunStore | str) -> None:
+        """Keep every run that is started or opened from now on in ``store``, a run store or its URL."""
+        self.store: RunStore | None = open_store(store) if isinstance(store, str) else store
         if self._desk is not None:
-            self._desk.store = store
+            self._desk.store = self.store
 
 
 def open_store(url: str) -> RunStore:

@@ -24,9 +24,7 @@ def test_a_url_is_a_store(tmp_path):
         asyncio.run(store.close())
 
 
-@pytest.mark.parametrize(
-    "url", ["", "runs.db", "sqlite://host/runs.db", "sqlite:", "sqlite://", "nonsense://x"]
-)
+@pytest.mark.parametrize("url", ["", "runs.db", "sqlite://host/runs.db", "sqlite:", "sqlite://", "nonsense://x"])
 def test_a_url_that_means_no_part_is_refused_with_those_that_do(url):
     with pytest.raises(PartUnknown, match="sqlite"):
         open_store(url)
@@ -71,3 +69,10 @@ def test_importing_ropewalk_loads_no_driver_and_no_server():
     )
     loaded = set(result.stdout.split())
     assert not loaded & {"sqlite3", "asyncpg", "psycopg", "redis", "nats", "fastapi", "openai", "anthropic", "graphviz"}
+
+
+def test_another_store_may_be_named_by_its_url_too(tmp_path):
+    graph = Graph(name="empty")
+    graph.use_store(f"sqlite:///{tmp_path}/a.db")
+    assert isinstance(graph.store, SqliteRunStore)
+    asyncio.run(graph.store.close())
