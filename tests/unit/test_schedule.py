@@ -157,6 +157,21 @@ def test_a_breakpoint_is_announced_and_keeps_everything_from_starting():
     assert not run.schedule.is_blocked()
 
 
+def test_a_step_that_waits_again_when_the_run_stops_is_no_longer_ready():
+    """Found by a drawn run: the list kept it, so that its second answer, beside the breakpoint's, started it twice."""
+    run = Played(drawn("a b:before c", "<-a a-b a-c b-> c->"))
+    run.finish("a#1")
+    run.apply(Paused("p_0", "breakpoint", "b", "b#1", RawJson(b"{}")))
+    for pause, name in (("p_1", "one"), ("p_2", "two")):
+        run.apply(Paused(pause, "question", "c", "c#1", RawJson(b"1"), name, 1))
+    run.schedule.ready.clear()  # as a driver does that has started what was ready
+    run.apply(RunStopped("run_paused"))
+    run.apply(Answered("p_1", "c", RawJson(b"1")))
+    run.apply(RunStopped("run_paused"))
+    run.apply(Answered("p_0", "b", RawJson(b"null")))
+    assert [step.id for step in run.schedule.ready] == run.ready() == ["b#1"]
+
+
 def test_a_failure_keeps_everything_from_starting_until_a_reset():
     run = Played(drawn("a b", "<-a <-b a-> b->"))
     run.apply(StepFailed("a#1", "a", 1, "node_failed", "down", "OSError"))

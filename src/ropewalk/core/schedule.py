@@ -266,6 +266,7 @@ class Schedule:
         for pause in self.open_pauses.values():
             if pause.step is not None and pause.step.status == "ready":
                 pause.step.status = "waiting"
+        self.ready = [step for step in self.ready if step.status == "ready"]
 
     def _forked(self) -> None:
         """Begin another life at this entry: what was asked is asked again, what failed or was cancelled goes on."""
