@@ -1,7 +1,7 @@
 """How values become bytes and come back: JSON by declared types, checked to return equal; nothing is ever pickled."""
 
 import math
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
@@ -42,18 +42,21 @@ def stored_form(adapter: TypeAdapter[Any], value: Any, what: str) -> tuple[RawJs
     return RawJson(raw), back
 
 
-def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float, *, plain: bool = False) -> bytes:
-    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are; ``plain``: there are
-    none.
-    """
-    if plain:
-        body = to_json({"type": kind, "node": node, "at": at, "data": data})
-    else:
-        raw = dump_json(data)
-        body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
-    if len(body) > MAX_ENTRY_BYTES:
-        raise TooLarge(f"The {kind} entry of {node!r}", len(body), MAX_ENTRY_BYTES)
-    return body
+def dump_entry(kind: str, node: str | None, data: dict[str, Any], at: float) -> bytes:
+    """Encode an entry's body; values of type `RawJson` inside ``data`` are taken as they are. Raises `TooLarge`."""
+    raw = dump_json(data)
+    body = b'{"type":"%b","node":%b,"at":%b,"data":%b}' % (kind.encode(), to_json(node), to_json(at), raw)
+    return body if len(body) <= MAX_ENTRY_BYTES else _refused(kind, node, body)
+
+
+def dump_plain_entry(kind: str, node: str | None, data: dict[str, Any], at: float) -> bytes:
+    """Do what `dump_entry` does for ``data`` in which no `RawJson` is: much faster."""
+    body = to_json({"type": kind, "node": node, "at": at, "data": data})
+    return body if len(body) <= MAX_ENTRY_BYTES else _refused(kind, node, body)
+
+
+def _refused(kind: str, node: str | None, body: bytes) -> NoReturn:
+    raise TooLarge(f"The {kind} entry of {node!r}", len(body), MAX_ENTRY_BYTES)
 
 
 def legible(text: str) -> str:

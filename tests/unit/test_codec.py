@@ -12,6 +12,7 @@ from ropewalk.codec import (
     RawJson,
     dump_entry,
     dump_json,
+    dump_plain_entry,
     load_entry,
     stored_form,
     to_plain,
@@ -22,7 +23,7 @@ from ropewalk.errors import NotStorable, TooLarge
 def test_an_entry_comes_back_as_it_was():
     body = dump_entry("step_finished", "näme", {"a": [1, {"b": None}], "raw": RawJson(b'{"x":1}')}, 12.5)
     assert load_entry(body) == ("step_finished", "näme", {"a": [1, {"b": None}], "raw": {"x": 1}}, 12.5)
-    assert dump_entry("reset", None, {"a": 1}, 1.0, plain=True) == dump_entry("reset", None, {"a": 1}, 1.0)
+    assert dump_plain_entry("reset", None, {"a": 1}, 1.0) == dump_entry("reset", None, {"a": 1}, 1.0)
 
 
 def test_raw_json_is_taken_as_it_is_at_any_depth():

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ropewalk.codec import RawJson, dump_entry, dump_json, load_entry, to_plain
+from ropewalk.codec import RawJson, dump_entry, dump_json, dump_plain_entry, load_entry, to_plain
 from ropewalk.core.state import Shape, Write
 from ropewalk.events import Entry
 
@@ -191,8 +191,21 @@ def node_of(fact: Fact) -> str | None:
 def encode(fact: Fact, at: float) -> bytes:
     """Return the body under which a store keeps the fact."""
     if type(fact) is StepFinished:  # the one that happens often
-        return dump_entry("step_finished", fact.node, fact.data(), at, plain=_is_plain(fact))
+        return _encode_finished(fact, at)
     return dump_entry(type_of(fact), node_of(fact), fact.data(), at)
+
+
+def _encode_finished(fact: StepFinished, at: float) -> bytes:
+    step, node, attempt, writes, routes, choices, text = fact
+    if writes and routes is None and text is None and not choices:  # most steps
+        plain: list[tuple[str, str, Any]] = []
+        for field, op, value, raw in writes:
+            if raw is not None:
+                break
+            plain.append((field, op, value))
+        else:
+            return dump_plain_entry("step_finished", node, {"step": step, "attempt": attempt, "writes": plain}, at)
+    return dump_entry("step_finished", node, fact.data(), at)
 
 
 def to_entry(number: int, fact: Fact, at: float) -> Entry:
@@ -244,20 +257,6 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             if "step" in data and "name" in data:
                 return StepRecorded(data["step"], node, data["name"], data["nth"], _raw(data["value"]), entry.type)
             raise ValueError(f"unknown type of entry {entry.type!r}")
-
-
-def _is_plain(fact: StepFinished) -> bool:
-    """Tell whether nothing in the fact is JSON text already."""
-    if fact.routes:
-        return False
-    for write in fact.writes:
-        if write.raw is not None:
-            return False
-    for choice in fact.choices:
-        for route in choice.routes:
-            if route.item is not None:
-                return False
-    return True
 
 
 def _writes(writes: list[Write]) -> list[list[Any]]:

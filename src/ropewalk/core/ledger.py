@@ -125,8 +125,10 @@ class Ledger:
 
     def commit_now(self, facts: Facts) -> Coroutine[Any, Any, None] | None:
         """Do what `commit` does, at once if nothing has to be awaited; else return what is to be awaited."""
-        if self._store is not None or self._lock.locked() or self.lost is not None or self._is_over():
+        if self._lock.locked() or self._waiting or self.lost is not None or self._is_over():
             return self._in_turn(_Wanted(facts))
+        if self._store is not None:
+            return self._in_turn(_Wanted(facts)) if callable(facts) else self._alone(self._store, facts)
         batch: list[Logged] = []
         rest = self._fold(facts() if callable(facts) else facts, batch)
         if rest is not None:
@@ -142,6 +144,29 @@ class Ledger:
                 self.lose(error)
                 raise
             self._say(batch)
+
+    async def _alone(self, store: RunStore, facts: Sequence[Fact]) -> None:
+        """Do what `_in_turn` does where nobody is before this commit and nobody waits: that of most steps."""
+        batch: list[Logged] = []
+        lock = self._lock
+        await lock.acquire()  # free, so that nothing comes between
+        try:
+            self.is_ahead = True
+            rest = self._fold(facts, batch)
+            if rest is not None:
+                await self._follow(rest)
+            if batch:
+                await self._append(store, batch)
+                if self._grown > self._snapshot_at:
+                    await self._snapshot(store)
+        except BaseException as error:
+            self.lose(error)
+            raise
+        else:
+            self.is_ahead = False
+            self._say(batch)
+        finally:
+            lock.release()
 
     async def _in_turn(self, wanted: "_Wanted") -> None:
         """Commit when no other commit is under way, together with all else that has come to wait for that."""
@@ -170,6 +195,8 @@ class Ledger:
                     await self._follow(rest)
             if self._store is not None and batch:
                 await self._append(self._store, batch)
+                if self._grown > self._snapshot_at:
+                    await self._snapshot(self._store)
         except BaseException as error:
             self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
             for wanted in group:
@@ -244,19 +271,13 @@ class Ledger:
         allowed = [fact for fact in facts if not isinstance(fact, _OUTCOMES)]
         return allowed if allowed or not facts else None
 
-    async def _append(self, store: RunStore, batch: list[Logged]) -> None:
-        bodies = [encode(logged.fact, logged.at) for logged in batch]
-        await store.append(
-            self.run_id,
-            epoch=self.epoch,
-            after=batch[0].number - 1,
-            bodies=bodies,
-            status=self.schedule.status,
-            at=batch[-1].at,
-        )
-        self._grown += sum(map(len, bodies))
-        if self._grown > self._snapshot_at:
-            await self._snapshot(store)
+    def _append(self, store: RunStore, batch: list[Logged]) -> Awaitable[None]:
+        bodies = [encode(fact, at) for _, at, fact in batch]
+        for body in bodies:
+            self._grown += len(body)
+        after, at = batch[0].number - 1, batch[-1].at
+        status = self.schedule.status
+        return store.append(self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=at)
 
     async def _snapshot(self, store: RunStore) -> None:
         """Keep the fold; the larger it is, the more must be appended before the next one."""

@@ -63,7 +63,7 @@ class Versions:
         return self._new((version,), writes, values, version.edits)
 
     def _behind(self, version: Version, writes: list[Write], values: Values) -> Version:
-        """Return a version in the place of one that nothing points at any more; it goes on with that one's list."""
+        """Let a version that nothing else points at become the one behind it: it goes on with its list."""
         due = version.squash_due
         if due:
             version.writes.extend(writes)
@@ -73,9 +73,12 @@ class Versions:
         if due and len(writes) > due:
             writes = self._shape.squash(writes)
             due = max(_SQUASH_FROM, 2 * len(writes))
-        new = self._new(version.parents, writes, values, version.edits)
-        new.squash_due = due
-        return new
+        self.count += 1
+        version.number = self.count
+        version.writes = writes
+        version.values = values
+        version.squash_due = due
+        return version
 
     def edit(self, writes: list[Write]) -> None:
         """Put an edit into the past of everything that `merged` returns from now on."""
