@@ -19,7 +19,8 @@ from ropewalk.codec import RawJson
 from ropewalk.contracts import RunStore
 from ropewalk.core.facts import Fact, Paused, RunStopped, StepFailed, StepFinished, StepRecorded
 from ropewalk.core.feed import Feed
-from ropewalk.core.ledger import Ledger, Settings, TooLate, failure_of
+from ropewalk.core.folding import failure_of
+from ropewalk.core.ledger import Ledger, Settings, TooLate
 from ropewalk.core.places import Step
 from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.step import (
@@ -92,11 +93,11 @@ class Engine(Ledger):
         """End the run with ``fact``: first in the log, then in the code that is in flight. Raises `RunFinished`."""
         if self._router is not None:
             self._router.cancel()  # a commit waits for it, and this one for that
-        self._is_ending = True
+        self.is_ending = True
         try:
             await self.commit_whole([fact])
         finally:
-            self._is_ending = False
+            self.is_ending = False
         await self.abandon()
 
     async def stop_driving(self) -> None:

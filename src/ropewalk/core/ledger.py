@@ -1,56 +1,34 @@
-"""Writes a run's facts down, one commit at a time: fold them, let routers choose, append, then tell the readers.
+"""Writes a run's facts down, one commit at a time: fold them, append, then tell the readers.
 
-What the engine does between two commits (start steps, wait, stop) is in `core/engine.py`; here is what makes a commit
-whole: facts of one commit stand together in the log or not at all, and nobody hears of them before.
+What the engine does between two commits (start steps, wait, stop) is in `core/engine.py`; what a fact brings with it
+(choices, breakpoints, the stretch's end) in `core/folding.py`; here is what makes a commit whole: facts of one commit
+stand together in the log or not at all, and nobody hears of them before.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ropewalk.codec import RawJson, legible
 from ropewalk.contracts import RunStore
-from ropewalk.core.choosing import ask_all
-from ropewalk.core.facts import (
-    Answered,
-    Choice,
-    Fact,
-    Paused,
-    Reset,
-    RunStarted,
-    RunStopped,
-    StateEdited,
-    StepFailed,
-    StepFinished,
-    StepRecorded,
-    encode,
-    node_of,
-    type_of,
-)
+from ropewalk.core.facts import Fact, RunStopped, StateEdited, StepRecorded, encode, node_of, type_of
 from ropewalk.core.feed import Feed, Logged
-from ropewalk.core.places import Firing
-from ropewalk.core.schedule import Schedule, pause_id
+from ropewalk.core.folding import OUTCOMES, Fold, Folding
+from ropewalk.core.schedule import Schedule
 from ropewalk.core.snapshot import dump_snapshot
-from ropewalk.core.state import Shape
-from ropewalk.core.step import trace_of
-from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
+from ropewalk.errors import RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
 
 log = logging.getLogger("ropewalk")
 
 Facts = Sequence[Fact] | Callable[[], Sequence[Fact]]
-Folding = Generator[Awaitable[Any], Any, None]
-"""Goes on with a fold; yields what has to be awaited on the way and is sent its result."""
 
 KEPT_WITHOUT_STORE = 10_000
 """Entries that a run without a store keeps."""
 KEPT_WITH_STORE = 1_024
 _SNAPSHOT_BYTES = 256 * 1024
-_OUTCOMES = (StepFinished, StepFailed, Paused)
-"""Facts with which a step is no longer in flight."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,34 +44,26 @@ class Settings:
     clock: Callable[[], float] = time.time
 
 
-class Ledger:
+class Ledger(Fold):
     """The log of one run as its owner writes it, with the fold of what is written."""
 
     def __init__(
         self, schedule: Schedule, *, store: RunStore | None, epoch: int, settings: Settings, feed: Feed | None = None
     ) -> None:
-        self.schedule = schedule
-        self.shape: Shape = schedule.shape
-        self.run_id = schedule.run_id
+        super().__init__(schedule)
         self.epoch = epoch
         self.settings = settings
         self.feed = feed or Feed(KEPT_WITH_STORE if store else KEPT_WITHOUT_STORE, schedule.number)
-        self.cause: BaseException | None = None
-        """The exception behind the run's failure, when it happened in this process."""
         self.lost: BaseException | None = None
         """Why this process may not or could not go on: the run was taken, the store failed, the driver was stopped."""
         self.is_ahead = False
         """True while the fold holds what the store may not have: an append is under way or has failed."""
-        self.in_flight: dict[str, asyncio.Task[None] | None] = {}
-        """Steps that began and whose outcome is not in the fold yet; None for the one the driver itself awaits."""
         self._store = store
         self._lock = asyncio.Lock()
         self._router: asyncio.Future[Any] | None = None
         """The async router that a commit waits for."""
         self._waiting: list[_Wanted] = []
         """Commits that wait for the one under way."""
-        self._is_ending = False
-        """True while the end that somebody wants for the run is on its way into the log."""
         self._grown = 0
         """Bytes appended since the last snapshot."""
         self._snapshot_at = _SNAPSHOT_BYTES
@@ -102,10 +72,6 @@ class Ledger:
     def set_timeout(self, timeout: float | None) -> None:
         if timeout is not None:
             self.settings = replace(self.settings, timeout=timeout)
-
-    def verdict(self) -> RunStopped | None:
-        """Say how the stretch ends, now that nothing is in flight; None when something can still start."""
-        raise NotImplementedError
 
     def lose(self, error: BaseException) -> None:
         """Note that nothing more may be written here."""
@@ -130,7 +96,7 @@ class Ledger:
         if self._store is not None:
             return self._in_turn(_Wanted(facts)) if callable(facts) else self._alone(self._store, facts)
         batch: list[Logged] = []
-        rest = self._fold(facts() if callable(facts) else facts, batch)
+        rest = self.fold(facts() if callable(facts) else facts, self.settings.clock(), batch)
         if rest is not None:
             return self._finish_fold(rest, batch)
         self._say(batch)  # nothing can have come between, so there was nothing to lock
@@ -152,7 +118,7 @@ class Ledger:
         await lock.acquire()  # free, so that nothing comes between
         try:
             self.is_ahead = True
-            rest = self._fold(facts, batch)
+            rest = self.fold(facts, self.settings.clock(), batch)
             if rest is not None:
                 await self._follow(rest)
             if batch:
@@ -191,7 +157,7 @@ class Ledger:
             self.is_ahead = self._store is not None
             for wanted in group:
                 facts = self._taken(wanted)
-                if facts is not None and (rest := self._fold(facts, batch)) is not None:
+                if facts is not None and (rest := self.fold(facts, self.settings.clock(), batch)) is not None:
                     await self._follow(rest)
             if self._store is not None and batch:
                 await self._append(self._store, batch)
@@ -233,7 +199,7 @@ class Ledger:
         batch: list[Logged] = []
         self.is_ahead = self._store is not None
         try:
-            rest = self._fold(facts, batch)
+            rest = self.fold(facts, self.settings.clock(), batch)
             if rest is not None:
                 await self._follow(rest)
             if self._store is not None:
@@ -268,7 +234,7 @@ class Ledger:
             if status in ("DONE", "CANCELLED") and isinstance(fact, RunStopped | StateEdited):
                 what = "ending it" if isinstance(fact, RunStopped) else "editing its state"
                 raise RunFinished(self.run_id, status, what)
-        allowed = [fact for fact in facts if not isinstance(fact, _OUTCOMES)]
+        allowed = [fact for fact in facts if not isinstance(fact, OUTCOMES)]
         return allowed if allowed or not facts else None
 
     def _append(self, store: RunStore, batch: list[Logged]) -> Awaitable[None]:
@@ -294,82 +260,6 @@ class Ledger:
             if self.settings.verbose:
                 for number, _, fact in batch:
                     log.info("run %s: %d %s %s", self.run_id, number, type_of(fact), node_of(fact) or "")
-
-    # -- deciding -----------------------------------------------------------------------------------------------------
-
-    def _fold(self, facts: Sequence[Fact], batch: list[Logged]) -> Folding | None:
-        """Fold ``facts`` into ``batch``; return how it goes on where somebody is to be asked or told, else None."""
-        schedule, in_flight = self.schedule, self.in_flight
-        at = self.settings.clock()
-        rest = iter(facts)
-        for fact in rest:
-            if isinstance(fact, _OUTCOMES):
-                in_flight.pop(fact.step, None)
-            number = schedule.number + 1
-            schedule.apply(number, at, fact)
-            batch.append(Logged(number, at, fact))
-            if schedule.undecided:
-                return self._fold_on(rest, at, batch)
-        goes_on = (schedule.ready or in_flight) and not schedule.held and not schedule.unannounced
-        return None if goes_on and schedule.failure is None else self._fold_on(rest, at, batch)
-
-    def _fold_on(self, rest: Iterator[Fact], at: float, batch: list[Logged]) -> Folding:
-        """Let routers choose, announce breakpoints, end the stretch: all that follows from the facts at once."""
-        schedule = self.schedule
-        yield from self._choose_last(at, batch)
-        for fact in rest:
-            self._add(fact, at, batch)
-            yield from self._choose_last(at, batch)
-        while schedule.unannounced:
-            firing = schedule.unannounced[0]
-            pause = pause_id(self.run_id, firing.id, "breakpoint", str(firing.held))
-            payload = RawJson(b'{"when":"%b"}' % str(firing.held).encode())
-            self._add(Paused(pause, "breakpoint", firing.path, firing.id, payload), at, batch)
-        end = self.verdict() if not self.in_flight and schedule.status == "RUNNING" else None
-        if self._is_ending and schedule.failure is not None:
-            end = None  # a router that was cancelled for it; the end that was wanted follows
-        if end is None and schedule.status == "FAILED" and batch and type(batch[-1].fact) is Answered:
-            end = schedule.failure  # the answer is kept, and the last entry still tells how the run stands
-        if end is not None:
-            self._add(end, at, batch)
-
-    def _add(self, fact: Fact, at: float, batch: list[Logged]) -> None:
-        if isinstance(fact, _OUTCOMES):
-            self.in_flight.pop(fact.step, None)
-        number = self.schedule.number + 1
-        self.schedule.apply(number, at, fact)
-        batch.append(Logged(number, at, fact))
-
-    def _choose_last(self, at: float, batch: list[Logged]) -> Folding:
-        """Complete the newest fact with what is chosen behind it."""
-        if self.schedule.undecided and self.schedule.failure is None:
-            number, _, fact = batch.pop()
-            fact, failed = yield from self._choosing(fact)
-            batch.append(Logged(number, at, fact))
-            if failed is not None:
-                self._add(failed, at, batch)
-
-    def _choosing(self, fact: Fact) -> "Generator[Awaitable[Any], Any, tuple[Fact, StepFailed | None]]":
-        """Ask the routers and map edges of everything that departs; return ``fact`` with the choices."""
-        schedule = self.schedule
-        choices: list[Choice] = list(getattr(fact, "choices", ()))
-        while schedule.undecided:
-            departure, departing = next(iter(schedule.undecided.items()))
-            if isinstance(departing, Firing):
-                path, version = departing.path, departing.out
-            else:
-                path = f"{departing.path}START"
-                version = departing.parent.version if departing.parent else schedule.first
-            assert version is not None
-            try:
-                made = yield from ask_all(departing, version.values, self.shape)
-            except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
-                self.cause = error
-                return _with(fact, tuple(choices)), failure_of(departure, path, 1, error, None)
-            for choice in made:
-                schedule.decide(choice)
-            choices += made
-        return _with(fact, tuple(choices)), None
 
     async def _follow(self, folding: Folding) -> None:
         """Drive a fold to its end, awaiting the async routers it meets."""
@@ -404,18 +294,3 @@ class _Wanted:
 
 class TooLate(Exception):
     """What came to be recorded comes from a step whose run has ended."""
-
-
-def failure_of(step: str, node: str, attempt: int, error: Exception, retry_at: float | None) -> StepFailed:
-    """Return the fact of a failed attempt: the code and message of the error, and its trace."""
-    code = error.code if isinstance(error, RopewalkError) else "node_failed"
-    message = legible(str(error)) or type(error).__name__
-    return StepFailed(step, node, attempt, code, message, type(error).__name__, legible(trace_of(error)), retry_at)
-
-
-def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:
-    if not choices:
-        return fact
-    if isinstance(fact, RunStarted | StepFinished | Answered | Reset):
-        return fact._replace(choices=choices)
-    raise AssertionError(f"{fact!r} lets nothing depart")
