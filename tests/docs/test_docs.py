@@ -1,7 +1,6 @@
 """The documentation is true: its code runs, its commands exist, and all that it must explain has a heading.
 
-A ```python block is a script of its own; ```python continues goes on from the block before it. A block whose first line
-is `# not run: reason` is skipped, and the reason is listed.
+A ```python block is a script of its own; ```python continues goes on from the block before it.
 """
 
 import argparse
@@ -19,7 +18,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "src" / "ropewalk" / "core"
-NOT_RUN = "# not run:"
 SERVER = re.compile(r"postgresql://me(:secret)?@localhost/runs")
 """The database of the examples; a block that names it gets one of its own."""
 RUNNER = """
@@ -42,11 +40,6 @@ class Block(NamedTuple):
     """Where its first line of code stands."""
     info: tuple[str, ...]
     code: str
-
-    @property
-    def not_run(self) -> str | None:
-        first = self.code.strip().split("\n", 1)[0]
-        return first.removeprefix(NOT_RUN).strip() or "no reason" if first.startswith(NOT_RUN) else None
 
 
 def pages() -> list[Path]:
@@ -74,16 +67,13 @@ def all_blocks(language: str) -> list[Block]:
 
 
 def chains() -> list[list[Block]]:
-    """Return the python blocks, each with those that it is continued by; one that is not run stands alone."""
+    """Return the python blocks, each with those that it is continued by."""
     found: list[list[Block]] = []
-    open_chain: list[Block] = []
     for block in all_blocks("python"):
-        if "continues" in block.info and not block.not_run and open_chain and open_chain[0].page == block.page:
-            open_chain.append(block)
-            continue
-        found.append([block])
-        if not block.not_run:
-            open_chain = found[-1]
+        if "continues" in block.info and found and found[-1][0].page == block.page:
+            found[-1].append(block)
+        else:
+            found.append([block])
     return found
 
 
@@ -101,8 +91,6 @@ def without_heading(names: set[str], page: str) -> list[str]:
 
 @pytest.mark.parametrize("chain", chains(), ids=lambda chain: f"{chain[0].page}:{chain[0].line}")
 def test_a_code_block_runs(chain: list[Block], tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if chain[0].not_run:
-        pytest.skip(f"{chain[0].page}:{chain[0].line} is not run: {chain[0].not_run}")
     script: list[str] = []
     for block in chain:
         script += [""] * (block.line - 1 - len(script))  # so that a traceback's line is the page's line
