@@ -58,6 +58,28 @@ def test_a_submitted_run_is_admitted_and_due_at_once(postgres_url):
     asyncio.run(scenario())
 
 
+def test_runs_submitted_at_the_same_time_are_due_in_the_commit_that_admits_them(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (store, queue):
+            waiting = asyncio.create_task(queue.wait(["g"], at_most_seconds=30))
+            names = [f"run{i}" for i in range(60)]
+            admitting = [
+                queue.submit(new_run(name, status="PAUSED" if i % 3 == 0 else "RUNNING"), [b"x"])
+                if i % 2
+                else store.create(new_run(name), [b"x"])
+                for i, name in enumerate(names)
+            ]
+            assert await asyncio.gather(*admitting) == [1] * 60
+            async with asyncio.timeout(5):
+                await waiting
+            same = "SELECT run_id, run.xmin = work.xmin FROM ropewalk.work JOIN ropewalk.run ON run.key = work.run"
+            due = {name: True for i, name in enumerate(names) if i % 2 and i % 3}
+            assert dict(asked(postgres_url, same)) == due
+            assert claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=99)) == dict.fromkeys(due, 2)
+
+    asyncio.run(scenario())
+
+
 def test_a_run_without_workers_is_never_claimed_until_it_is_adopted(postgres_url):
     async def scenario():
         async with opened(postgres_url) as (store, queue):

@@ -12,9 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.contracts.test_run_stores_against_a_model import StoreAndModel
 
 from ropewalk.contracts import RunStore
-from ropewalk.errors import RunNotFound, RunTaken
+from ropewalk.errors import RunExists, RunNotFound, RunTaken
 from ropewalk.stores.postgres import PostgresRunStore
-from ropewalk.stores.postgres_appends import Appender
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
 from ropewalk.stores.sqlite import SqliteRunStore
 from ropewalk.testing import RunStoreSuite
@@ -80,25 +79,66 @@ def test_our_store_keeps_the_newest_two_snapshots_of_a_run(postgres_url):
     asyncio.run(scenario())
 
 
-def test_appends_that_wait_at_the_same_time_share_one_statement(postgres_url, monkeypatch):
-    statements = []
-    together = Appender._together
+def commits(url, table):
+    """Return how many commits wrote what is in the table."""
+    return asked(url, f"SELECT count(DISTINCT xmin::text) FROM ropewalk.{table}")[0][0]
 
-    async def counted(self, session, batch):
-        statements.append(len(batch))
-        return await together(self, session, batch)
 
-    monkeypatch.setattr(Appender, "_together", counted)
-
+def test_appends_that_wait_at_the_same_time_share_one_statement(postgres_url):
     async def scenario():
         async with opened(postgres_url) as store:
             await asyncio.gather(*[admit(store, f"run{i}", []) for i in range(200)])
             await asyncio.gather(*[write(store, f"run{i}", b"x", after=0) for i in range(200)])
-            assert sum(statements) == 200
-            assert len(statements) <= 20, statements
-            statements.clear()
+            assert asked(postgres_url, "SELECT count(*) FROM ropewalk.entry") == [(200,)]
+            assert commits(postgres_url, "entry") <= 20
+            before = commits(postgres_url, "entry")
             await write(store, "run0", b"y", b"z", after=1)
-            assert statements == [1]
+            assert commits(postgres_url, "entry") == before + 1
+
+    asyncio.run(scenario())
+
+
+def test_runs_that_are_admitted_at_the_same_time_share_one_statement(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            bodies = [[b"%d" % i] * (i % 3) for i in range(200)]
+            admitting = [store.create(new_run(f"run{i}", at=float(i)), bodies[i]) for i in range(200)]
+            assert await asyncio.gather(*admitting) == [1] * 200
+            assert [await log(store, f"run{i}") for i in range(200)] == bodies
+            record = await store.look("run7")
+            assert (record.graph, record.plan, record.status) == ("g", "p1", "RUNNING")
+            assert (record.created, record.updated, record.last) == (7.0, 7.0, 1)
+            assert commits(postgres_url, "run") <= 20
+
+    asyncio.run(scenario())
+
+
+def test_of_admissions_at_the_same_time_only_those_of_runs_that_are_there_are_refused(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store, opened(postgres_url) as other:
+            await admit(other, "run3", [b"theirs"])
+            names = [f"run{i}" for i in range(9)]
+            tries = [admit(store, name, [b"%d" % nth]) for nth, name in enumerate([*names, "run5", *names])]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert [nth for nth, result in enumerate(results) if result is None] == [0, 1, 2, 4, 5, 6, 7, 8]
+            assert {type(result) for result in results} == {type(None), RunExists}
+            assert await log(store, "run3") == [b"theirs"]
+            assert await log(store, "run5") == [b"5"]
+
+    asyncio.run(scenario())
+
+
+def test_stores_that_admit_the_same_runs_at_the_same_time_each_get_some(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store, opened(postgres_url) as other:
+            names = [f"run{i}" for i in range(300)]
+            mine = [admit(store, name, [b"mine"]) for name in names]
+            theirs = [admit(other, name, [b"theirs"]) for name in reversed(names)]
+            results = await asyncio.gather(*mine, *theirs, return_exceptions=True)
+            for i, name in enumerate(names):
+                pair = (results[i], results[-1 - i])
+                assert {type(result) for result in pair} == {type(None), RunExists}
+                assert await log(store, name) == [b"mine" if pair[0] is None else b"theirs"]
 
     asyncio.run(scenario())
 
@@ -126,6 +166,20 @@ def test_a_value_that_postgres_cannot_keep_concerns_its_caller_alone(postgres_ur
             assert all(isinstance(results[i], ValueError) for i in (3, 6)), results
             assert (await store.look("run4")).status == 'quoted "\\ {,}'
             assert [len(await log(store, f"run{i}")) for i in range(9)] == [i not in odd for i in range(9)]
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_postgres_cannot_keep_concerns_who_admits_it_alone(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            odd = {3: {"status": "N\0L"}, 5: {"plan": "lone \udc80"}, 6: {"graph": "N\0L"}}
+            runs = [new_run(f'r "\\ {{,}}{i}', **({"plan": "a'b\"\\,{}"} | odd.get(i, {}))) for i in range(9)]
+            results = await asyncio.gather(*[store.create(run, [b"x"]) for run in runs], return_exceptions=True)
+            assert [i for i in range(9) if results[i] != 1] == [3, 5, 6]
+            assert all(isinstance(results[i], ValueError) for i in odd), results
+            assert (await store.look(runs[4].run_id)).plan == "a'b\"\\,{}"
+            assert len(await store.runs()) == 6
 
     asyncio.run(scenario())
 

@@ -145,6 +145,44 @@ def test_what_is_written_besides_appends_is_found_written_too(postgres_url):
     asyncio.run(scenario())
 
 
+def test_a_submission_whose_acknowledgement_was_lost_is_ours_though_a_worker_has_it_by_now(postgres_url):
+    async def scenario():
+        async with Wire(postgres_url) as wire, opened(wire.url) as store, opened(postgres_url) as other:
+            await admit(store, "first")
+            wire.deaf = wire.dead = True
+            submitting = asyncio.create_task(store.queue().submit(new_run("r"), [b"mine"]))
+
+            async def claimed():
+                return await other.queue().claim("w", graphs=["g"], ttl_seconds=30)
+
+            await until(claimed)
+            await write(other, "r", b"of the worker", after=1, epoch=2, status="DONE")
+            wire.dead = False
+            assert await submitting == 1
+            with pytest.raises(RunExists):
+                await store.create(new_run("r"), [b"mine"])
+
+    asyncio.run(scenario())
+
+
+def test_of_many_admissions_whose_acknowledgement_was_lost_each_is_judged_by_itself(postgres_url):
+    async def scenario():
+        async with Wire(postgres_url) as wire, opened(wire.url) as store, opened(postgres_url) as other:
+            await admit(other, "run3", [b"theirs"])
+            await admit(store, "first")
+            wire.deaf = True
+            tries = [admit(store, f"run{i}", [b"mine"] * (1 + i % 3)) for i in range(20)]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert wire.cut == 1
+            assert [i for i in range(20) if results[i] is not None] == [3]
+            assert isinstance(results[3], RunExists)
+            assert [await log(store, f"run{i}") for i in range(20) if i != 3] == [
+                [b"mine"] * (1 + i % 3) for i in range(20) if i != 3
+            ]
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_does_not_come_back_is_told_with_what_may_be_there(postgres_url):
     async def scenario():
         async with Wire(postgres_url) as wire, opened(wire.url, patience=0.5) as store:
@@ -231,6 +269,30 @@ def test_a_run_that_somebody_locks_keeps_nobody_else_waiting(postgres_url):
                 await other.rollback()
             await asyncio.gather(*tasks, second)
             assert await log(store, "run3") == [b"x", b"y"]
+
+    asyncio.run(scenario())
+
+
+def test_an_admission_that_somebody_holds_up_keeps_nobody_else_waiting(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await admit(store, "first")
+            async with await psycopg.AsyncConnection.connect(postgres_url) as other:
+                await other.execute(
+                    "INSERT INTO ropewalk.run "
+                    "(run_id, graph, plan, status, epoch, last, created, updated, fork_at, shared) "
+                    "VALUES ('run3', 'g', 'p1', 'RUNNING', 1, 0, 0, 0, 0, 0)"
+                )
+                tasks = [asyncio.create_task(admit(store, f"run{i}", [b"x"])) for i in range(10)]
+                _, pending = await asyncio.wait(tasks, timeout=5)
+                assert pending == {tasks[3]}
+                second = asyncio.create_task(admit(store, "run3", [b"y"]))
+                await admit(store, "run10")
+                await other.rollback()
+            await tasks[3]
+            with pytest.raises(RunExists):
+                await second
+            assert await log(store, "run3") == [b"x"]
 
     asyncio.run(scenario())
 
@@ -336,7 +398,7 @@ def test_a_statement_timeout_is_told_when_it_stays(postgres_url):
 
 def test_calls_wait_in_line_for_a_connection_and_are_told_when_none_gets_free(postgres_url):
     async def scenario():
-        async with opened(postgres_url, max_connections=3, patience=0.5) as store:
+        async with opened(postgres_url, max_connections=4, patience=0.5) as store:
             await admit(store, "r")
 
             async def slow(session, seconds):

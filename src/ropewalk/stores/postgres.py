@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from asyncio import Future
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
@@ -12,7 +13,7 @@ from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.contracts.run_queue import RunQueue
 from ropewalk.errors import PartMissing
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
-from ropewalk.stores.postgres_thread import LoopThread
+from ropewalk.stores.postgres_thread import Job, LoopThread
 from ropewalk.stores.rules import FINAL_STATUSES, check_new_run, store_closed
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PostgresRunStore:
         self.config = config_of_url(database) if isinstance(database, str) else database
         try:
             from ropewalk.stores import (  # noqa: PLC0415 - the driver is optional, and loaded where it is used
+                postgres_admissions,
                 postgres_appends,
                 postgres_parts,
                 postgres_reads,
@@ -43,7 +45,8 @@ class PostgresRunStore:
             )
         except ImportError as error:
             raise PartMissing("The PostgreSQL store", "postgres") from error
-        self._appends, self._reads, self._writes = postgres_appends, postgres_reads, postgres_writes
+        self._admissions, self._appends = postgres_admissions, postgres_appends
+        self._reads, self._writes = postgres_reads, postgres_writes
         self._closed = False
         self._refusal = partial(store_closed, f"The PostgreSQL store {self.config.shown}")
         make_parts = partial(postgres_parts.PostgresParts, self.config)
@@ -67,11 +70,9 @@ class PostgresRunStore:
     async def append(
         self, run_id: str, *, epoch: int, after: int, bodies: Sequence[bytes], status: str, at: float
     ) -> None:
-        if self._closed:
-            raise self._refusal()
         make = self._appends.Append
-        await self.thread.hand(
-            lambda future, parts: parts.appender.add(make(future, run_id, epoch, after, bodies, status, at))
+        await self._hand(
+            lambda future, parts: parts.appends.add(make(future, run_id, epoch, after, bodies, status, at))
         )
 
     async def claim(self, run_id: str) -> RunRecord:
@@ -154,16 +155,10 @@ class PostgresRunStore:
     async def admit(self, run: NewRun, bodies: Sequence[bytes], *, for_workers: bool) -> int:
         """Do what `create` does; ``for_workers`` leaves the run to them, in the same commit."""
         check_new_run(run)
-
-        async def admit(parts: PostgresParts) -> int:
-            epoch = await parts.server.work(
-                lambda session: self._writes.create(session, run, bodies, for_workers=for_workers)
-            )
-            if for_workers:
-                parts.announce(run.graph)
-            return epoch
-
-        return await self.ask(admit)
+        if run.parent is not None:
+            return await self._fork(run, run.parent, bodies, for_workers=for_workers)
+        make = self._admissions.Admission
+        return await self._hand(lambda future, parts: parts.admissions.add(make(future, run, bodies, for_workers)))
 
     async def do(self, work: Callable[[Session], Coroutine[Any, Any, T]], *, writes: bool = True) -> T:
         """Have ``work`` done with a connection."""
@@ -174,6 +169,22 @@ class PostgresRunStore:
         if self._closed:
             raise self._refusal()
         return await self.thread.ask(work)
+
+    def _hand(self, job: Job[PostgresParts]) -> Future[Any]:
+        if self._closed:
+            raise self._refusal()
+        return self.thread.hand(job)
+
+    async def _fork(self, run: NewRun, parent: str, bodies: Sequence[bytes], *, for_workers: bool) -> int:
+        async def fork(parts: PostgresParts) -> int:
+            epoch = await parts.server.work(
+                lambda session: self._writes.fork(session, run, parent, bodies, for_workers=for_workers)
+            )
+            if for_workers:
+                parts.announce(run.graph)
+            return epoch
+
+        return await self.ask(fork)
 
     async def _stale(
         self, before: float, statuses: list[str], graph: str | None, below: int, session: Session

@@ -1,16 +1,22 @@
-"""What lives in the thread of a PostgreSQL store: its connections, the writer of appends, and who tells workers."""
+"""What lives in the thread of a PostgreSQL store: its connections, the writers of what comes in
+groups, and who tells workers.
+"""
 
 import asyncio
 from contextlib import suppress
 
 from ropewalk.errors import StoreUnavailable
-from ropewalk.stores.postgres_appends import Appender
+from ropewalk.stores.postgres_admissions import Admissions
+from ropewalk.stores.postgres_appends import Appends
+from ropewalk.stores.postgres_groups import Groups
 from ropewalk.stores.postgres_listener import Listener
 from ropewalk.stores.postgres_place import PostgreSQLConfig
 from ropewalk.stores.postgres_server import Known, PostgresServer, Session
 
 _LOCK_WAIT_OF_MANY = "1s"
 """How long a statement of many runs waits for one that somebody holds, before each is done by itself."""
+_GROUPS = 2
+"""Appends and admissions: each has a connection that nothing else keeps busy."""
 _SETTINGS = {"enable_seqscan": "off"}
 """A plan made while the tables were small must not read them whole when they are large."""
 
@@ -23,12 +29,13 @@ class PostgresParts:
         self.config = config
         known = Known()
         self.server = PostgresServer(
-            config, known, limit=config.max_connections - 1, settings=_SETTINGS | {"lock_timeout": patience}
+            config, known, limit=config.max_connections - _GROUPS, settings=_SETTINGS | {"lock_timeout": patience}
         )
         self._batches = PostgresServer(
-            config, known, limit=1, settings=_SETTINGS | {"lock_timeout": _LOCK_WAIT_OF_MANY}
+            config, known, limit=_GROUPS, settings=_SETTINGS | {"lock_timeout": _LOCK_WAIT_OF_MANY}
         )
-        self.appender = Appender(self._batches, self.server, self.announce)
+        self.appends = Groups(Appends(self.announce), self._batches, self.server)
+        self.admissions = Groups(Admissions(self.announce), self._batches, self.server)
         self.listener = Listener(self.server)
         self._woken: set[str] = set()
         self._announcing: asyncio.Task[None] | None = None
@@ -54,7 +61,8 @@ class PostgresParts:
         self.listener.wake()
 
     async def close(self) -> None:
-        await self.appender.close()
+        await self.admissions.close()
+        await self.appends.close()
         await self.listener.close()
         if self._announcing is not None:
             await asyncio.wait({self._announcing})

@@ -1,4 +1,4 @@
-"""What a PostgreSQL store writes besides appends.
+"""What a PostgreSQL store writes besides appends and admissions.
 
 Each may be done again after its connection was lost: then it finds what it has written itself, and says so, not that
 somebody else was first.
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.errors import RunExists, RunNotFound
-from ropewalk.stores.postgres_reads import look, read, record
+from ropewalk.stores.postgres_admissions import FIRST_EPOCH, columns, is_mine
+from ropewalk.stores.postgres_reads import look, record
 from ropewalk.stores.postgres_schema import LOCKS
 from ropewalk.stores.postgres_server import Session
 
@@ -18,16 +19,13 @@ _RUNS_A_PRUNE = 200
 _ENTRIES_A_PRUNE = 2_000
 
 
-async def create(session: Session, run: NewRun, bodies: Sequence[bytes], *, for_workers: bool) -> int:
-    if run.parent is None:
-        made = await _add(session, run, bodies, base=None, for_workers=for_workers)
-    else:
-        async with session.connection.transaction():
-            await session.rows("not_meanwhile", first=LOCKS, second=_FAMILIES)
-            made = await _fork(session, run, run.parent, bodies, for_workers=for_workers)
-    if not made and not (session.doubtful and await _is_mine(session, run, bodies)):
+async def fork(session: Session, run: NewRun, parent: str, bodies: Sequence[bytes], *, for_workers: bool) -> int:
+    async with session.connection.transaction():
+        await session.rows("not_meanwhile", first=LOCKS, second=_FAMILIES)
+        made = await _fork(session, run, parent, bodies, for_workers=for_workers)
+    if not made and not (session.doubtful and await is_mine(session, run, bodies)):
         raise RunExists(run.run_id)
-    return 1
+    return FIRST_EPOCH
 
 
 async def _fork(session: Session, run: NewRun, parent: str, bodies: Sequence[bytes], *, for_workers: bool) -> bool:
@@ -37,37 +35,10 @@ async def _fork(session: Session, run: NewRun, parent: str, bodies: Sequence[byt
     if not line or line[0][1] < run.fork_at:
         raise RunNotFound(parent)
     base = line[-1][0] if run.fork_at else None  # who holds entry fork_at may be an ancestor of the parent
-    return await _add(session, run, bodies, base=base, for_workers=for_workers)
-
-
-async def _add(session: Session, run: NewRun, bodies: Sequence[bytes], *, base: int | None, for_workers: bool) -> bool:
-    last = run.fork_at + len(bodies)
-    row = await session.row(
-        "create",
-        run_id=run.run_id,
-        graph=run.graph,
-        plan=run.plan,
-        status=run.status,
-        last=last,
-        at=run.at,
-        parent=run.parent,
-        fork_at=run.fork_at,
-        base=base,
-        shared=0 if base is None else run.fork_at,
-        for_workers=for_workers,
-        numbers=[*range(run.fork_at + 1, last + 1)],
-        bodies=[*bodies],
+    asked = columns([run], [bodies], [for_workers])
+    return bool(
+        await session.rows("create", **asked, parent=parent, fork_at=run.fork_at, base=base, shared=run.fork_at)
     )
-    return row is not None
-
-
-async def _is_mine(session: Session, run: NewRun, bodies: Sequence[bytes]) -> bool:
-    """Tell whether the run that is there is the one a lost connection admitted."""
-    there = await look(session, run.run_id)
-    if (there.epoch, there.plan, there.created, there.parent) != (1, run.plan, run.at, run.parent):
-        return False
-    entries = await read(session, run.run_id, run.fork_at, len(bodies), "")
-    return [body for _, body in entries] == [bytes(body) for body in bodies]
 
 
 async def claim(session: Session, run_id: str) -> RunRecord:

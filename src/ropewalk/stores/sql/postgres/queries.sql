@@ -42,22 +42,32 @@ FROM moved LEFT JOIN (SELECT run FROM woken UNION ALL SELECT run FROM freed) AS 
 SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
 
 -- name: create
-WITH made AS (
+-- Many admissions, each refused by itself: an answer is a run that was admitted. A fork comes alone: what it shares with
+-- its parent is told once.
+WITH asked AS (
+    SELECT * FROM unnest(
+        %(place)s::int[], %(run_id)s::text[], %(graph)s::text[], %(plan)s::text[], %(status)s::text[], %(last)s::int[],
+        %(at)s::float8[], %(for_workers)s::boolean[]
+    ) AS asked (place, run_id, graph, plan, status, last, at, for_workers)
+), made AS (
     INSERT INTO ropewalk.run
         (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared, for_workers)
-    VALUES (%(run_id)s, %(graph)s, %(plan)s, %(status)s, 1, %(last)s, %(at)s, %(at)s, %(parent)s, %(fork_at)s,
-        %(base)s, %(shared)s, %(for_workers)s)
+    SELECT run_id, graph, plan, status, 1, last, at, at, %(parent)s::text, %(fork_at)s::int, %(base)s::bigint,
+        %(shared)s::int, for_workers
+    FROM asked
     ON CONFLICT (run_id) DO NOTHING
-    RETURNING key, graph, status, for_workers
+    RETURNING key, run_id, graph, status, for_workers
 ), written AS (
     INSERT INTO ropewalk.entry (run, number, body)
-    SELECT made.key, entry.number, entry.body
-    FROM made, unnest(%(numbers)s::int[], %(bodies)s::bytea[]) AS entry (number, body)
+    SELECT made.key, entry.number, substring(%(bodies)s::bytea FROM entry.start FOR entry.length)
+    FROM unnest(%(of)s::int[], %(number)s::int[], %(start)s::int[], %(length)s::int[])
+        AS entry (place, number, start, length)
+    JOIN asked USING (place) JOIN made USING (run_id)
 ), woken AS (
     INSERT INTO ropewalk.work (run, graph, wake_at)
     SELECT key, graph, clock_timestamp() FROM made WHERE for_workers AND status = 'RUNNING'
 )
-SELECT key FROM made
+SELECT run_id FROM made
 
 -- name: line
 -- A run and those that hold its first entries, down to the one that holds entry fork_at.

@@ -1,0 +1,91 @@
+"""Admissions of runs to a PostgreSQL store, written many at once.
+
+No run is admitted twice. One that is there after a connection was lost may have been admitted by the lost statement:
+the same run with the same entries is ours.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ropewalk.contracts import NewRun
+from ropewalk.errors import RopewalkError, RunExists
+from ropewalk.stores.postgres_arrays import entries, numbers, texts
+from ropewalk.stores.postgres_reads import look, read
+from ropewalk.stores.postgres_server import Session
+from ropewalk.stores.postgres_thread import Outcome
+
+FIRST_EPOCH = 1
+
+
+class Admission(NamedTuple):
+    """What a caller asked for: a run without a parent."""
+
+    future: "asyncio.Future[int]"
+    run: NewRun
+    bodies: Sequence[bytes]
+    for_workers: bool
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.bodies))
+
+
+class Admissions:
+    """How they are written; ``announce`` is told the graphs that have runs for workers now."""
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self._announce = announce
+
+    async def write(self, batch: list[Admission], session: Session) -> tuple[list[Outcome], list[Admission]]:
+        runs = [admission.run for admission in batch]
+        logs = [admission.bodies for admission in batch]
+        asked = columns(runs, logs, [admission.for_workers for admission in batch])
+        rows = await session.rows("create", **asked, parent=None, fork_at=0, base=None, shared=0)
+        made = {run_id for (run_id,) in rows}
+        outcomes = [self._admitted(admission) for admission in batch if admission.run_id in made]
+        return outcomes, [admission for admission in batch if admission.run_id not in made]
+
+    async def judge(self, refused: list[Admission], session: Session) -> list[Outcome]:
+        return [
+            self._admitted(admission)
+            if session.doubtful and await is_mine(session, admission.run, admission.bodies)
+            else (admission.future, RunExists(admission.run_id))
+            for admission in refused
+        ]
+
+    def _admitted(self, admission: Admission) -> Outcome:
+        if admission.for_workers:
+            self._announce(admission.run.graph)
+        return admission.future, FIRST_EPOCH
+
+
+async def is_mine(session: Session, run: NewRun, bodies: Sequence[bytes]) -> bool:
+    """Tell whether the run that is there is the one a lost connection admitted; it may have gone on since."""
+    try:
+        there = await look(session, run.run_id)
+        log = await read(session, run.run_id, run.fork_at, len(bodies), "")
+    except RopewalkError:  # it is gone by now, or not whole
+        return False
+    if (there.plan, there.created, there.parent) != (run.plan, run.at, run.parent):
+        return False
+    return [body for _, body in log] == [bytes(body) for body in bodies]
+
+
+def columns(runs: Sequence[NewRun], logs: Sequence[Sequence[bytes]], for_workers: Sequence[bool]) -> dict[str, Any]:
+    """Return the parameters of the statement ``create``, except those that only a fork has."""
+    return {
+        "place": numbers(range(len(runs))),
+        "run_id": texts(run.run_id for run in runs),
+        "graph": texts(run.graph for run in runs),
+        "plan": texts(run.plan for run in runs),
+        "status": texts(run.status for run in runs),
+        "last": numbers(run.fork_at + len(log) for run, log in zip(runs, logs, strict=True)),
+        "at": numbers(run.at for run in runs),
+        "for_workers": numbers(for_workers),
+        **entries([run.fork_at for run in runs], logs),
+    }
