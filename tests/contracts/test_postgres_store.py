@@ -43,7 +43,7 @@ class TestPostgresRunStore(RunStoreSuite):
         return PostgresRunStore(self.url)
 
     async def open_again(self, store: RunStore) -> RunStore:
-        return PostgresRunStore(self.url)
+        return PostgresRunStore(f"{self.url}?max_connections=3")
 
 
 @pytest.mark.slow
@@ -111,6 +111,58 @@ def test_runs_that_are_admitted_at_the_same_time_share_one_statement(postgres_ur
             assert commits(postgres_url, "run") <= 20
 
     asyncio.run(scenario())
+
+
+def test_a_store_opens_no_more_connections_than_it_may(postgres_url):
+    async def scenario():
+        async with opened(f"{postgres_url}?max_connections=3") as store:
+            await admit(store, "parent")
+            await asyncio.gather(
+                *[admit(store, f"run{i}") for i in range(20)],
+                *[admit(store, f"fork{i}", parent="parent", fork_at=1) for i in range(20)],
+                *[write(store, "parent", b"x", after=after) for after in range(1, 20)],
+                *[store.runs() for _ in range(20)],
+            )
+            ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ropewalk' AND datname = %s"
+            assert asked(postgres_url, ours, postgres_url.rpartition("/")[2]) == [(3,)]
+
+    asyncio.run(scenario())
+
+
+def test_callers_that_go_on_in_step_share_statements_however_long_their_steps_take(postgres_url):
+    async def drive(store, name, work):
+        for after in range(20):
+            sum(range(work))
+            await write(store, name, b"x", after=after)
+
+    async def scenario():
+        async with opened(postgres_url) as store:
+            for work in (100, 3_000, 30_000):
+                names = [f"run{i} of {work}" for i in range(30)]
+                await asyncio.gather(*[admit(store, name, []) for name in names])
+                before = commits(postgres_url, "entry")
+                await asyncio.gather(*[drive(store, name, work) for name in names])
+                assert commits(postgres_url, "entry") - before <= 25
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_that_stops_in_the_turn_in_which_it_asked_keeps_no_other_loop_waiting(postgres_url):
+    async def in_time(call):
+        async with asyncio.timeout(10):
+            await call
+
+    store = PostgresRunStore(postgres_url)
+    stopped = asyncio.new_event_loop()
+    admitting = stopped.create_task(admit(store, "of the stopped loop"))
+    stopped.call_soon(stopped.stop)
+    stopped.run_forever()
+    for i in range(3):
+        asyncio.run(in_time(admit(store, f"run{i}")))
+    stopped.run_until_complete(in_time(admitting))
+    stopped.close()
+    asyncio.run(in_time(store.close()))
+    assert asked(postgres_url, "SELECT count(*) FROM ropewalk.run") == [(4,)]
 
 
 def test_of_admissions_at_the_same_time_only_those_of_runs_that_are_there_are_refused(postgres_url):

@@ -9,6 +9,7 @@ import pytest
 
 from ropewalk.errors import RopewalkError, RunExists, RunTaken, StoreReadOnly, StoreUnavailable
 from ropewalk.stores.postgres import PostgresRunStore
+from ropewalk.stores.postgres_server import Session
 from ropewalk.testing.store_checks import admit, log, new_run, write
 
 
@@ -306,6 +307,30 @@ def test_a_lock_that_is_never_given_back_is_told(postgres_url):
                 with pytest.raises(StoreUnavailable, match="long transaction"):
                     await store.claim("r")
             assert (await store.claim("r")).epoch == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_look_at_what_was_refused_that_is_cancelled_changes_nobodys_fate(postgres_url, monkeypatch):
+    cancelled = []
+    rows = Session.rows
+
+    async def cancelled_once(self, name, **parameters):
+        if name == "why_refused" and not cancelled:
+            cancelled.append(name)
+            await self.connection.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)")
+        return await rows(self, name, **parameters)
+
+    monkeypatch.setattr(Session, "rows", cancelled_once)
+
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await asyncio.gather(*[admit(store, f"run{i}", []) for i in range(3)])
+            tries = [write(store, f"run{i}", b"x", after=5 if i == 1 else 0) for i in range(3)]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert cancelled
+            assert [type(result) for result in results] == [type(None), RunTaken, type(None)]
+            assert [len(await log(store, f"run{i}")) for i in range(3)] == [1, 0, 1]
 
     asyncio.run(scenario())
 

@@ -17,12 +17,15 @@ from typing import Any, Generic, Protocol, TypeVar
 import psycopg
 
 from ropewalk.stores.postgres_server import PostgresServer, Session
-from ropewalk.stores.postgres_thread import Outcome, answer
+from ropewalk.stores.postgres_thread import Outcome, answer, turns
 from ropewalk.stores.postgres_trouble import Verdict, sqlstate, verdict
 
 _MOST_A_STATEMENT = 512
 _BYTES_A_STATEMENT = 8 * 1024 * 1024
-_TURNS_TO_COME_BACK = 20
+_TURNS_TO_COME_BACK = 4
+"""Turns of a caller's loop in which it is answered, does a step and asks for the next."""
+_LONGEST_WAIT_SECONDS = 0.05
+"""For those whose loop is held up or stopped, the others wait no longer than this."""
 _TIMED_OUT = "57014"
 
 _run_of = attrgetter("run_id")
@@ -81,22 +84,21 @@ class Groups(Generic[A]):
             await asyncio.wait(tasks)
 
     async def _write(self) -> None:
+        clock = asyncio.get_running_loop().time
         while batch := self._next_batch():
+            began = clock()
             await self._tried(self._batches, batch)
-            if len(batch) > 1:
-                await self._come_back(len(batch))
+            if 0 < len(self._queue) < len(batch):
+                await self._come_back(batch, at_most_seconds=min(2 * (clock() - began), _LONGEST_WAIT_SECONDS))
         self._writer = None  # nothing can have come since the last look: there was no await
 
-    async def _come_back(self, count: int) -> None:
-        """Give those who were answered a moment to ask again.
+    async def _come_back(self, batch: list[A], *, at_most_seconds: float) -> None:
+        """Give those who were answered a moment to ask again, when fewer others wait.
 
-        Else the first of them would be sent alone while the others wait, and statements of one and of nine would take
-        turns: half of the steps a second (measured).
+        Else statements of one and of nine would take turns for the same ten runs: each costs as much as one of ten.
         """
-        for _ in range(_TURNS_TO_COME_BACK):
-            if len(self._queue) >= count:
-                break
-            await asyncio.sleep(0)
+        loops = {asked.future.get_loop() for asked in batch}
+        await turns(loops, _TURNS_TO_COME_BACK, at_most_seconds=at_most_seconds)
 
     def _next_batch(self) -> list[A]:
         """Take what waits, in order; a second one of a run waits for the first, whose fate decides its own."""

@@ -23,7 +23,9 @@ class PostgreSQLConfig:
     dsn: str = field(repr=False)
     """``postgresql://user:password@host:port/database?...``: whatever libpq understands, several hosts too."""
     max_connections: int = 10
-    """Connections the store opens at most, one of them for appends. A worker's queue opens two more."""
+    """Connections the store opens at most: one for appends, one for admissions, the rest for all else. A worker's queue
+    opens two more.
+    """
     connection_timeout: float = 30.0
     """Seconds for which a call waits for a free connection, or for a server that went away to come back."""
     migrate: bool = True

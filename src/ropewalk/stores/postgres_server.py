@@ -10,8 +10,7 @@ It belongs to the event loop it is used in.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -95,9 +94,12 @@ class PostgresServer:
         while True:
             reached = False
             try:
-                async with self._connection() as connection:
-                    reached = True
+                connection = await self._take()
+                reached = True
+                try:
                     return await work(Session(connection, doubtful=doubtful))
+                finally:
+                    await self._give_back(connection)
             except _TROUBLES as trouble:
                 found = verdict(trouble)
                 if found in (Verdict.LOST, Verdict.ELSEWHERE):
@@ -140,22 +142,31 @@ class PostgresServer:
     async def close(self) -> None:
         await self._drop_idle()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[AsyncConnection[Row]]:
+    async def _take(self) -> AsyncConnection[Row]:
+        """Return a connection, which is then given back."""
+        if self._room.locked():
+            await self._wait_in_line()
+        else:
+            await self._room.acquire()
+        try:
+            return self._idle.pop() if self._idle else await self.open()
+        except BaseException:
+            self._room.release()
+            raise
+
+    async def _wait_in_line(self) -> None:
         try:
             async with asyncio.timeout(self.config.connection_timeout):
                 await self._room.acquire()
         except TimeoutError:
             raise none_free(self.config) from None
+
+    async def _give_back(self, connection: AsyncConnection[Row]) -> None:
         try:
-            connection = self._idle.pop() if self._idle else await self.open()
-            try:
-                yield connection
-            finally:
-                if connection.info.transaction_status is TransactionStatus.IDLE:
-                    self._idle.append(connection)
-                else:
-                    await connection.close()
+            if connection.info.transaction_status is TransactionStatus.IDLE:
+                self._idle.append(connection)
+            else:
+                await connection.close()
         finally:
             self._room.release()
 

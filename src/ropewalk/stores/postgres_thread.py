@@ -1,6 +1,7 @@
 """A thread with an event loop of its own, in which a store's connections live whatever loops its callers have.
 
-1. `ask` makes a future of the calling loop and hands the job over; a burst of jobs wakes the thread once.
+1. `ask` makes a future of the calling loop and hands the job over. All that is asked for in one turn of that loop wakes
+   the thread once, at the turn's end: woken by the first job, it would take the interpreter from whoever asks next.
 2. The thread's loop does the job with the resident: what was made in the thread and never leaves it.
 3. Its answer goes back by `call_soon_threadsafe`, one call for all answers of a batch to a loop.
 
@@ -91,6 +92,28 @@ def answer(outcomes: Iterable[Outcome]) -> None:
             loop.call_soon_threadsafe(_deliver, answers)
 
 
+async def turns(of: Iterable[asyncio.AbstractEventLoop], count: int, *, at_most_seconds: float) -> None:
+    """Return when each of these loops has turned ``count`` times, or the time is over."""
+    turned: list[asyncio.Event] = []
+    for loop in of:
+        with suppress(RuntimeError):  # the loop was closed
+            done = asyncio.Event()
+            loop.call_soon_threadsafe(_turn, count, asyncio.get_running_loop(), done)
+            turned.append(done)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(at_most_seconds):
+            for done in turned:
+                await done.wait()
+
+
+def _turn(count: int, asker: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
+    if count:
+        asyncio.get_running_loop().call_soon(_turn, count - 1, asker, done)
+    else:
+        with suppress(RuntimeError):  # the asker has ended meanwhile
+            asker.call_soon_threadsafe(done.set)
+
+
 class _Running(Generic[R]):
     """The thread's own side, in one process."""
 
@@ -99,7 +122,8 @@ class _Running(Generic[R]):
         self.loop = asyncio.SelectorEventLoop()  # what the driver can use everywhere
         self.tasks: set[asyncio.Task[None]] = set()
         self._jobs: deque[tuple[asyncio.Future[Any], Job[R]]] = deque()
-        self._called = False
+        self._calling: set[asyncio.AbstractEventLoop] = set()
+        """Loops that wake the thread at the end of their turn."""
         self._ending = asyncio.Event()
         self._closed = closed
         self._resident: R | None = None
@@ -111,15 +135,20 @@ class _Running(Generic[R]):
         atexit.register(self._finish_at_exit)
 
     def put(self, job: Job[R]) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         self._jobs.append((future, job))
-        if not self._called:
-            self._called = True
-            with suppress(RuntimeError):  # its loop has ended, which is seen below
-                self.loop.call_soon_threadsafe(self._take)
+        if loop not in self._calling:
+            self._calling.add(loop)
+            loop.call_soon(self._call, loop)
+        return future
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._calling.discard(loop)
+        with suppress(RuntimeError):  # its loop has ended, which is seen below
+            self.loop.call_soon_threadsafe(self._take)
         if self._ended:
             self._refuse_rest()
-        return future
 
     def let_go(self) -> None:
         """Have the thread end by itself. Called wherever garbage is collected, so it waits for nothing."""
@@ -155,7 +184,6 @@ class _Running(Generic[R]):
         await resident.close()
 
     def _take(self) -> None:
-        self._called = False  # before the jobs are taken: who comes later calls again
         resident = self._resident
         if resident is None:
             return
