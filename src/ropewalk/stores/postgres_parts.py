@@ -1,6 +1,4 @@
-"""What lives in the thread of a PostgreSQL store: its connections, the writers of what comes in
-groups, and who tells workers.
-"""
+"""What lives in the thread of a PostgreSQL store: its connections, the writers of groups, and who tells workers."""
 
 import asyncio
 from contextlib import suppress
