@@ -1,6 +1,7 @@
 """Shows the workflow at work: a line for each document, the summary as it is written, and what is in flight below."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Progress:
             count = len(writes["sections"]["lines"])
             self._done("✓", "green", str(node), f"{count} line{'' if count == 1 else 's'} for the digest")
         elif node == "sort":
-            self._done("✓", "green", "sort", f"telling words of {len(writes['documents'])} documents")
+            self._done("✓", "green", "sort", _telling(writes.get("documents", ())))
         elif node == "write":
             self._screen.end_line()
             self._done("✓", "green", "write", _shown(writes["draft"]))
@@ -108,6 +109,14 @@ def _about(document: dict[str, Any]) -> str:
     parts += ["adds up wrongly"] if document["lines_make"] else []
     parts += ["not UTF-8"] if document["remark"] else []
     return ", ".join(parts)
+
+
+def _telling(changed: Sequence[dict[str, Any]]) -> str:
+    """Return what came of sorting; where no document was changed, nothing was written."""
+    told = sum(bool(document["keywords"]) for document in changed)
+    if not told:
+        return "no document has telling words"
+    return f"telling words of {told} document{'' if told == 1 else 's'}"
 
 
 def _shown(path: str) -> str:

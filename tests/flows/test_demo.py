@@ -299,6 +299,25 @@ def test_odd_files_become_remarks(tmp_path: Path) -> None:
         assert words not in page
 
 
+@pytest.mark.parametrize(
+    "files",
+    [{"e.txt": b""}, {"x.bin": b"\0\1\2"}, {"e.txt": b"", "x.bin": b"\0"}, {"a.txt": b"hi", "x.bin": b"\0\1"}],
+    ids=["empty", "binary", "both", "two bytes and a binary"],
+)
+def test_a_folder_without_a_telling_word_gets_a_digest_too(tmp_path: Path, files: dict[str, bytes]) -> None:
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    ran = demo(tmp_path, "bare", "--yes")
+    assert ran.returncode == 0, ran.stderr
+    assert "no document has telling words" in ran.stdout
+    page = next((tmp_path / ".ropewalk" / "demo" / "bare" / "published").glob("*.md")).read_text(encoding="utf-8")
+    for name in files:
+        assert f"`{name}`" in page
+    assert [run.status for run in runs(tmp_path)] == ["DONE"]
+
+
 def test_a_file_that_vanishes_is_a_remark(tmp_path: Path) -> None:
     folder = tmp_path / "papers"
     folder.mkdir()
