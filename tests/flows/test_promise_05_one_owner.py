@@ -14,7 +14,7 @@ import pytest
 
 import ropewalk
 from ropewalk import END, START, Graph, GraphState, History
-from ropewalk.errors import RunTaken
+from ropewalk.errors import AlreadyAnswered, RunTaken
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
 
@@ -245,3 +245,78 @@ def test_a_reader_takes_nothing_from_the_owner(store):
 
 if __name__ == "__main__":
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))
+
+
+def paused(store):
+    graph = Graph(Log, store=store)
+
+    @graph.node
+    async def ask(ctx):
+        return {"log": await ctx.ask("ok?")}
+
+    @graph.node(interrupt="before")
+    async def tell():
+        return {"log": "told"}
+
+    return graph.add_edge(START, "ask").add_edge("ask", "tell").add_edge("tell", END)
+
+
+def test_who_laid_a_run_down_sees_what_another_process_did_with_it(store):
+    """Promises 9 and 13: the one who started it waits, follows, opens and answers by the store, not by memory."""
+
+    async def main():
+        run = (mine := paused(store)).start()
+        assert await run.wait() == "PAUSED"
+        [pause] = run.pauses
+        rival = paused(store).open(run.run_id)
+        await rival.answer(pause.id, "theirs", by="them")
+        assert await rival.wait() == "PAUSED"
+        seen = [event.type async for event in run.events(after="3") if "." not in event.id]
+        assert seen == ["answered", "step_finished", "paused", "run_paused"]
+        with pytest.raises(AlreadyAnswered, match="them"):
+            await run.answer(pause.id, "mine")
+        assert await rival.resume() == "DONE"
+        assert mine.open(run.run_id).status == "DONE"
+        assert await run.wait() == "DONE"
+        assert (await run).log == ["theirs", "told"]
+
+    asyncio.run(main())
+
+
+def test_a_breakpoint_that_another_process_laid_the_run_down_at_is_released_here(store):
+    async def main():
+        run = paused(store).start()
+        await run.wait()
+        rival = paused(store).open(run.run_id)
+        await rival.answer(run.pauses[0].id, "theirs")
+        assert await rival.wait() == "PAUSED"
+        assert await run.resume() == "DONE"
+        assert (await run).log == ["theirs", "told"]
+
+    asyncio.run(main())
+
+
+def test_who_lost_a_run_can_open_it_again_and_follow(store):
+    async def main():
+        gate, begun = asyncio.Event(), asyncio.Event()
+
+        async def slow(ctx):
+            begun.set()
+            await gate.wait()
+            return "old"
+
+        async def quick(ctx):
+            return "new"
+
+        graph = working(store, slow)
+        old = graph.start(run_id="r")
+        await begun.wait()
+        assert await working(store, quick).open("r").resume() == "DONE"
+        gate.set()
+        with pytest.raises(RunTaken):
+            await old
+        again = graph.open("r")
+        assert await again.wait() == "DONE"
+        assert [event.type async for event in again.events()][-1] == "run_done"
+
+    asyncio.run(main())

@@ -215,8 +215,9 @@ def test_another_process_cancels_a_live_run_whose_owner_then_stops(store):
         other = Graph(Log, store=store).add_node(lambda: None, name="work").open("r")
         await other.cancel("from outside")
         gate.set()
-        with pytest.raises(ropewalk.errors.RunTaken):
+        with pytest.raises(ropewalk.errors.RunCancelled, match="from outside"):
             await run
+        assert run.status == "CANCELLED"
         assert (await other.history())[-1].type == "run_cancelled"
 
     asyncio.run(main())

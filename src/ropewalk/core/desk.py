@@ -135,15 +135,17 @@ class Desk:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def open(self, run_id: str) -> Run[Any]:
-        """Return the run; raises `RunNotFound`."""
+        """Return the run as its store has it now; raises `RunNotFound`."""
         checked_run_id(run_id)
-        run = self._runs.get(run_id)
+        run, store = self._runs.get(run_id), self.store
+        if run is not None and (store is None or run.is_under_way):
+            return run
+        if store is None:
+            raise RunNotFound(run_id)
+        record = blocking(lambda: store.look(run_id))
         if run is None:
-            store = self.store
-            if store is None:
-                raise RunNotFound(run_id)
-            blocking(lambda: store.look(run_id))
             run = self._runs[run_id] = Run(run_id, self)
+        run.refresh(record)
         return run
 
     async def load(self, run_id: str) -> Engine:
@@ -153,7 +155,17 @@ class Desk:
 
     async def catch_up(self, engine: Engine) -> None:
         """Fold what another owner has appended since."""
+        await self._caught_up(engine, await self._store_of(engine.run_id).look(engine.run_id))
+
+    async def overtaken(self, engine: Engine) -> bool:
+        """Tell whether another process has taken the run, whose owner here is at rest; if so, fold what it appended."""
         record = await self._store_of(engine.run_id).look(engine.run_id)
+        if record.epoch == engine.epoch or engine.driving or not engine.at_rest or engine.is_ahead:
+            return False
+        await self._caught_up(engine, record)
+        return True
+
+    async def _caught_up(self, engine: Engine, record: RunRecord) -> None:
         if record.last > engine.schedule.number:
             await self._replayed(engine.run_id, engine.schedule, record.last)
             engine.feed = Feed(KEPT_WITH_STORE, record.last)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ropewalk.codec import ANY, legible
+from ropewalk.contracts import RunRecord
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
@@ -194,7 +195,7 @@ class Run(Generic[S]):
             if engine.driving:
                 await engine.rests()
             elif engine.lost is not None:
-                raise engine.lost
+                await self._raise_unless_cancelled(engine.lost)
             elif engine.schedule.status not in ("RUNNING", "IDLE"):
                 break
             elif self._owned:  # a call that took it over may not have come to drive it yet
@@ -246,7 +247,8 @@ class Run(Generic[S]):
                     continue
                 if not engine.driving:
                     if engine.lost is not None:
-                        raise engine.lost
+                        await self._raise_unless_cancelled(engine.lost)
+                        continue
                     if engine.schedule.status not in ("RUNNING", "IDLE"):
                         return
                 await self._news(engine)
@@ -279,12 +281,47 @@ class Run(Generic[S]):
         """Fold what others have appended, where this process does not drive the run."""
         async with self._reading:  # several readers must not fold the same entry
             engine = self._engine
-            if engine is None or self._owned:
+            if engine is None or (self._owned and not self._may_be_overtaken(engine)):
                 return
             known = engine.schedule.number
-            await self._desk.catch_up(engine)
+            if self._owned:
+                self._owned = not await self._desk.overtaken(engine)
+            else:
+                await self._desk.catch_up(engine)
             if engine.schedule.number > known:
                 self._heard = time.monotonic()
+
+    def _may_be_overtaken(self, engine: Engine) -> bool:
+        """Tell whether another process may have moved the run on since this one has laid it down."""
+        if self._desk.store is None or self._is_being_admitted or engine.lost is not None or engine.driving:
+            return False
+        return engine.schedule.status in ("PAUSED", "FAILED", "RUNNING") and engine.at_rest
+
+    async def _raise_unless_cancelled(self, loss: BaseException) -> None:
+        """Raise why this process lost the run; go on as its reader where the run was taken to be cancelled."""
+        store = self._desk.store
+        if store is None or not isinstance(loss, RunTaken):
+            raise loss
+        if (await store.look(self.run_id)).status != "CANCELLED":
+            raise loss
+        self._read_afresh()
+
+    def _read_afresh(self) -> None:
+        self._engine, self._owned = None, False
+
+    @property
+    def is_under_way(self) -> bool:
+        """True while it is being admitted, or driven here."""
+        engine = self._engine
+        return self._is_being_admitted or (engine is not None and (engine.driving or not engine.at_rest))
+
+    def refresh(self, record: RunRecord) -> None:
+        """Forget a fold that ``record`` shows to be old, where nothing is under way here."""
+        engine = self._engine
+        if engine is None or self.is_under_way:
+            return
+        if isinstance(engine.lost, RunTaken) or (record.epoch, record.last) != (engine.epoch, engine.schedule.number):
+            self._read_afresh()
 
     async def _stored_events(self, after: int) -> list[Event]:
         store = self._desk.store
@@ -478,7 +515,7 @@ class Run(Generic[S]):
             except RunTaken:
                 if not left or not await self.is_for_workers():
                     raise
-                self._engine, self._owned = None, False
+                self._read_afresh()
 
     async def _is_with_workers(self) -> bool:
         """Tell whether the run is RUNNING and left to workers: then nobody here has to move it."""
@@ -516,6 +553,7 @@ class Run(Generic[S]):
         limits: tuple[float | None, int | None] = (None, None),
     ) -> Engine:
         async with self._owning:  # or two calls at once would take the run from each other
+            await self._caught_up()
             return await self._owned_engine(explicit=explicit, reset=reset, pause_id=pause_id, limits=limits)
 
     async def _owned_engine(
