@@ -99,6 +99,9 @@ class RunStore(Protocol):
     ) -> list[RunRecord]:
         """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that
         order.
+
+        ``statuses`` are RUNNING, PAUSED, DONE, FAILED and CANCELLED. Raises TypeError when they are a string or no
+        names at all, ValueError for one that no run has, with the nearest; `RunNotFound` when ``after`` is unknown.
         """
         ...
 
@@ -127,7 +130,8 @@ class RunStore(Protocol):
         """Delete runs last updated longer ago than ``older_than``; return how many.
 
         ``statuses`` defaults to the final ones (DONE, FAILED, CANCELLED): a run that may still go on is only deleted
-        when its status is named.
+        when its status is named. Raises what `runs` raises for statuses, TypeError for an age that is no timedelta,
+        ValueError for one below 0; then nothing is deleted.
         """
         ...
 

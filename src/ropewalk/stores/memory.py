@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,7 +10,7 @@ from itertools import islice
 
 from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.errors import RunExists, RunNotFound, RunTaken
-from ropewalk.stores.rules import FINAL_STATUSES, check_new_run, store_closed
+from ropewalk.stores.rules import check_new_run, known_statuses, store_closed, what_to_prune
 
 _KEPT_SNAPSHOTS = 2
 
@@ -92,13 +92,14 @@ class MemoryRunStore:
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
+        wanted = None if statuses is None else known_statuses(statuses)
         with self._open():
             behind = None if after is None else _place(self._find(after).record)
             found = (
                 kept.record
                 for kept in self._runs.values()
                 if (graph is None or kept.record.graph == graph)
-                and (statuses is None or kept.record.status in statuses)
+                and (wanted is None or kept.record.status in wanted)
                 and (behind is None or _place(kept.record) < behind)
             )
             return list(islice(sorted(found, key=_place, reverse=True), max(limit, 0)))
@@ -131,8 +132,7 @@ class MemoryRunStore:
             del self._runs[run_id]
 
     async def prune(self, older_than: timedelta, statuses: Sequence[str] | None = None) -> int:
-        before = time.time() - older_than.total_seconds()
-        wanted: Collection[str] = FINAL_STATUSES if statuses is None else statuses
+        before, wanted = what_to_prune(older_than, statuses, now=time.time())
         with self._open():
             records = [kept.record for kept in self._runs.values()]
             stale = [record for record in records if record.updated < before and record.status in wanted]

@@ -14,7 +14,7 @@ from ropewalk.contracts.run_queue import RunQueue
 from ropewalk.errors import PartMissing
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
 from ropewalk.stores.postgres_thread import Job, LoopThread
-from ropewalk.stores.rules import FINAL_STATUSES, check_new_run, store_closed
+from ropewalk.stores.rules import check_new_run, known_statuses, store_closed, what_to_prune
 
 if TYPE_CHECKING:
     from ropewalk.stores.postgres_parts import PostgresParts
@@ -100,7 +100,8 @@ class PostgresRunStore:
         """Return records, newest first; besides the contract's filters by tag, and by creation: ``since`` <= it <
         ``until``.
         """
-        filters = {"graph": graph, "statuses": statuses, "tag": tag, "since": since, "until": until}
+        wanted = None if statuses is None else known_statuses(statuses)
+        filters = {"graph": graph, "statuses": wanted, "tag": tag, "since": since, "until": until}
         return await self.do(
             lambda session: self._reads.runs(session, after=after, limit=limit, **filters), writes=False
         )
@@ -125,8 +126,7 @@ class PostgresRunStore:
         self, older_than: timedelta, statuses: Sequence[str] | None = None, *, graph: str | None = None
     ) -> int:
         """Do what the contract says; with ``graph``, to that graph's runs alone."""
-        before = time.time() - older_than.total_seconds()
-        wanted = list(FINAL_STATUSES if statuses is None else statuses)
+        before, wanted = what_to_prune(older_than, statuses, now=time.time())
         pruned = 0
         below = _ABOVE_ALL_KEYS
         while True:

@@ -59,11 +59,10 @@ async def runs(
         if row is None:
             raise RunNotFound(after)
         place = min(place, (row[0], row[1]))
-    wanted = None if statuses is None else [*dict.fromkeys(statuses)]
     rows = await session.rows(
-        _listing(graph, wanted, tag),
+        _listing(graph, statuses, tag),
         graph=graph,
-        statuses=wanted,
+        statuses=statuses,
         tag=tag,
         created=place[0],
         run_id=place[1],

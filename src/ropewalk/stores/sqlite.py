@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.stores import sqlite_reads, sqlite_writes
-from ropewalk.stores.rules import FINAL_STATUSES, check_new_run, store_closed
+from ropewalk.stores.rules import check_new_run, known_statuses, store_closed, what_to_prune
 from ropewalk.stores.sqlite_appends import append
 from ropewalk.stores.sqlite_thread import SqliteThread
 
@@ -84,7 +84,8 @@ class SqliteRunStore:
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        return await self._reading().ask(sqlite_reads.runs, graph, statuses, after, limit)
+        wanted = None if statuses is None else known_statuses(statuses)
+        return await self._reading().ask(sqlite_reads.runs, graph, wanted, after, limit)
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._writing().ask(sqlite_writes.save_snapshot, run_id, epoch, number, body)
@@ -99,8 +100,7 @@ class SqliteRunStore:
         await self._writing().ask(sqlite_writes.delete, run_id)
 
     async def prune(self, older_than: timedelta, statuses: Sequence[str] | None = None) -> int:
-        before = time.time() - older_than.total_seconds()
-        wanted = list(FINAL_STATUSES if statuses is None else statuses)
+        before, wanted = what_to_prune(older_than, statuses, now=time.time())
         pruned = 0
         below = _ABOVE_ALL_KEYS
         while True:  # between two rounds the appends of others get their turn

@@ -94,8 +94,7 @@ def runs(
     if statuses is None:
         return [_record(row) for row in file.execute(file.sql[name], (*graphs, *place, limit))]
     query = file.sql["newest_of_status" if graph is None else "newest_of_graph_and_status"]
-    each = dict.fromkeys(statuses)
-    answers = [file.execute(query, (*graphs, status, *place, limit)).fetchall() for status in each]
+    answers = [file.execute(query, (*graphs, status, *place, limit)).fetchall() for status in statuses]
     return [_record(row) for row in islice(merge(*answers, key=_place, reverse=True), limit)]
 
 

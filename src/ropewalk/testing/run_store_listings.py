@@ -1,8 +1,9 @@
-"""Checks of a run store: runs are listed newest first and pruned by age."""
+"""Checks of a run store: runs are listed newest first and pruned by age; what cannot be meant is refused."""
 
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 from ropewalk.contracts import RunStore
 from ropewalk.errors import RunNotFound
@@ -10,6 +11,15 @@ from ropewalk.testing.store_checks import OpensStore, admit, log, refused, with_
 
 HOUR = timedelta(hours=1)
 FINAL = ("DONE", "FAILED", "CANCELLED")
+WRONG_STATUSES: tuple[tuple[Any, type[Exception], str], ...] = (
+    ("DONE", TypeError, "['DONE']"),
+    ("done", TypeError, "['DONE']"),
+    (5, TypeError, "5"),
+    (["done"], ValueError, "'DONE'"),
+    (["DONE", "DNE"], ValueError, "'DONE'"),
+    ([None], ValueError, "None"),
+)
+"""With the error that each is, and what it must name."""
 
 
 async def _thirty(store: RunStore) -> list[str]:
@@ -38,7 +48,7 @@ class ListingChecks(OpensStore):
     async def test_runs_are_listed_by_graph_and_status(self, store: RunStore) -> None:
         records = [await store.look(run_id) for run_id in await _thirty(store)]
         for graph in (None, "g", "h", "unknown"):
-            for statuses in (None, (), ("DONE",), ("PAUSED", "RUNNING"), ("DONE", "DONE", "UNKNOWN")):
+            for statuses in (None, (), ("DONE",), ("PAUSED", "RUNNING"), ("DONE", "DONE", "CANCELLED")):
                 expected = [
                     record
                     for record in records
@@ -78,6 +88,13 @@ class ListingChecks(OpensStore):
             await store.runs(after="nobody")
 
     @with_store
+    async def test_runs_of_a_status_that_no_run_has_are_not_asked_for(self, store: RunStore) -> None:
+        await admit(store, "r", status="DONE")
+        for statuses, error, named in WRONG_STATUSES:
+            with refused(error, named):
+                await store.runs(statuses=statuses)
+
+    @with_store
     async def test_prune_deletes_old_runs_that_are_over(self, store: RunStore) -> None:
         now = time.time()
         for status in (*FINAL, "RUNNING", "PAUSED"):
@@ -99,6 +116,21 @@ class ListingChecks(OpensStore):
         assert await store.prune(HOUR, []) == 0
         assert await store.prune(HOUR, ["PAUSED"]) == 1
         assert {record.run_id for record in await store.runs()} == {"DONE", "RUNNING"}
+
+    @with_store
+    async def test_prune_refuses_what_cannot_be_meant_and_deletes_nothing(self, store: RunStore) -> None:
+        await admit(store, "r", status="DONE", at=time.time() - 7200)
+        for statuses, error, named in WRONG_STATUSES:
+            with refused(error, named):
+                await store.prune(HOUR, statuses)
+        with refused(ValueError, "-1 day"):
+            await store.prune(timedelta(days=-1))
+        wrong_ages: tuple[Any, ...] = (5, "30 days", None)
+        for older_than in wrong_ages:
+            with refused(TypeError, "timedelta"):
+                await store.prune(older_than)
+        assert await log(store, "r") == [b"started"]
+        assert await store.prune(HOUR, ("DONE", "DONE")) == 1
 
     @with_store
     async def test_prune_goes_by_the_last_change(self, store: RunStore) -> None:

@@ -44,13 +44,15 @@ def with_store(check: Callable[[Opener, RunStore], Awaitable[None]]) -> Callable
 
 
 @contextmanager
-def refused(error: type[Exception]) -> Generator[None]:
-    """Check that the block raises ``error``."""
+def refused(error: type[Exception], saying: str = "") -> Generator[None]:
+    """Check that the block raises ``error`` with these words."""
+    told: str | None = None
     try:
         yield
-    except error:
-        return
-    raise AssertionError(f"{error.__name__} was to be raised, and was not")
+    except error as raised:
+        told = str(raised)
+    assert told is not None, f"{error.__name__} was to be raised, and was not"
+    assert saying in told, f"{saying!r} is not in {told!r}"
 
 
 def new_run(run_id: str = "r", **changes: Any) -> NewRun:
