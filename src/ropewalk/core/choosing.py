@@ -7,6 +7,7 @@ from typing import Any
 from ropewalk.core.facts import Choice, Route
 from ropewalk.core.places import Firing, Scope, Step
 from ropewalk.core.plan import START, Plan, Router, Way
+from ropewalk.core.raised import NOT_ITS_OWN, original
 from ropewalk.core.routes import items_of, routes_of
 from ropewalk.core.state import Shape, Values, Write
 from ropewalk.errors import RouterWrites
@@ -55,8 +56,10 @@ def choices_at_once(step: Step, writes: list[Write], shape: Shape) -> tuple[Choi
                 return ()
             routes = routes_by(way, value, view, shape=shape, plan=plan, path=step.path)
             choices.append(Choice(firing.id, index, routes))
-    except Exception as error:  # noqa: BLE001  part of door one: the commit makes it the router's failure
-        firing.objection = error
+    except NOT_ITS_OWN:
+        raise
+    except BaseException as error:  # noqa: BLE001  part of door one: the commit makes it the router's failure
+        firing.objection = original(error)
         return ()
     return tuple(choices)
 
@@ -72,8 +75,10 @@ async def choices_awaited(step: Step, writes: list[Write], shape: Shape) -> tupl
             value = await asking.send(value)
     except StopIteration as done:
         return tuple(done.value)
-    except Exception as error:  # noqa: BLE001  as above
-        firing.objection = error
+    except NOT_ITS_OWN:
+        raise
+    except BaseException as error:  # noqa: BLE001  as above
+        firing.objection = original(error)
         return ()
 
 

@@ -22,6 +22,7 @@ from ropewalk.core.feed import Feed
 from ropewalk.core.folding import failure_of
 from ropewalk.core.ledger import Ledger, Settings, TooLate
 from ropewalk.core.places import Step
+from ropewalk.core.raised import called_in_thread
 from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.step import (
     GONE,
@@ -75,6 +76,11 @@ class Engine(Ledger):
     @property
     def driving(self) -> bool:
         return self._driver is not None and not self._driver.done()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop it was last driven in."""
+        return self._driver.get_loop() if self._driver is not None else None
 
     async def rests(self) -> None:
         """Return when the driver is not at work."""
@@ -171,7 +177,7 @@ class Engine(Ledger):
 
     async def in_thread(self, node: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a plain function where it cannot block the loop; one that goes on though cancelled is reported."""
-        call = functools.partial(contextvars.copy_context().run, fn, *args, **kwargs)
+        call = functools.partial(contextvars.copy_context().run, called_in_thread, fn, *args, **kwargs)
         future = self.settings.threads.submit(call)
         try:
             return await asyncio.wrap_future(future)

@@ -23,6 +23,7 @@ from ropewalk.core.facts import (
 )
 from ropewalk.core.feed import Logged
 from ropewalk.core.places import Firing
+from ropewalk.core.raised import NOT_ITS_OWN, original
 from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.step import trace_of
 from ropewalk.errors import RopewalkError
@@ -117,8 +118,10 @@ class Fold:
             assert version is not None
             try:
                 made = yield from ask_all(departing, version.values, self.shape)
-            except Exception as error:  # noqa: BLE001  part of door one: a router is user code of the step that departs
-                self.cause = error
+            except NOT_ITS_OWN:
+                raise
+            except BaseException as raised:  # noqa: BLE001  part of door one: a router is code of the step that departs
+                error = self.cause = original(raised)
                 return _with(fact, tuple(choices)), failure_of(departure, path, 1, error, None)
             for choice in made:
                 schedule.decide(choice)
@@ -126,7 +129,7 @@ class Fold:
         return _with(fact, tuple(choices)), None
 
 
-def failure_of(step: str, node: str, attempt: int, error: Exception, retry_at: float | None) -> StepFailed:
+def failure_of(step: str, node: str, attempt: int, error: BaseException, retry_at: float | None) -> StepFailed:
     """Return the fact of a failed attempt: the code and message of the error, and its trace."""
     code = error.code if isinstance(error, RopewalkError) else "node_failed"
     message = legible(str(error)) or type(error).__name__

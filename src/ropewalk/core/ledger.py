@@ -17,6 +17,7 @@ from ropewalk.contracts import RunStore
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, StepRecorded, encode, node_of, type_of
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.folding import OUTCOMES, Fold, Folding
+from ropewalk.core.raised import task_of
 from ropewalk.core.schedule import Schedule
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.errors import RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
@@ -266,14 +267,16 @@ class Ledger(Fold):
         try:
             waits = next(folding)
             while True:
-                self._router = asyncio.ensure_future(waits)
+                self._router = task_of(waits)
                 try:
                     chosen = await self._router
                 except asyncio.CancelledError:
                     if not self._router.cancelled():
                         raise
                     waits = folding.throw(RouterCancelled())
-                except Exception as error:  # noqa: BLE001  the router's, handed to where its result was wanted
+                except (KeyboardInterrupt, GeneratorExit):
+                    raise
+                except BaseException as error:  # noqa: BLE001  the router's, handed to where its result was wanted
                     waits = folding.throw(error)
                 else:
                     waits = folding.send(chosen)

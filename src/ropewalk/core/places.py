@@ -115,7 +115,7 @@ class Firing:
         """What instances returned, for a node that is itself a router."""
         self.ahead: Values | None = None
         """The state after its only step's writes, where a router wanted to see it before they were in the log."""
-        self.objection: Exception | None = None
+        self.objection: BaseException | None = None
         """What a router or map edge raised while the step was in flight; the commit makes it that router's failure."""
         self.out: Version | None = None
         """The merged version, once all instances have finished."""

@@ -11,6 +11,7 @@ from ropewalk.core.choosing import choices_at_once, choices_awaited
 from ropewalk.core.context import Asking, Context, Recorder
 from ropewalk.core.facts import Route, StepFinished
 from ropewalk.core.places import Step
+from ropewalk.core.raised import NOT_ITS_OWN, original, task_of
 from ropewalk.core.routes import routes_of
 from ropewalk.core.state import Shape, Write
 from ropewalk.errors import NodeCancelled, NodeTimeout, NotAwaited, StepProblem, WrongReturn
@@ -26,7 +27,7 @@ class Asked(NamedTuple):
 
 
 class Failed(NamedTuple):
-    error: Exception
+    error: BaseException
     permanent: bool
     """True: another attempt could not do better."""
 
@@ -66,9 +67,6 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
         return fact
     except Asking:
         return Asked(ctx.questions if ctx else [])
-    except Exception as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
-        permanent = isinstance(error, StepProblem) or not isinstance(error, step.place.retry.on)
-        return Failed(error, permanent=permanent)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -76,10 +74,20 @@ async def attempt(step: Step, runner: Runner) -> Outcome:
         return Failed(NodeCancelled(step.path, str(error)), permanent=False)
     except BaseExceptionGroup as group:  # a TaskGroup in the node wraps what its tasks raised
         rest = group.split(Asking)[1]
-        return Asked(ctx.questions if ctx else []) if rest is None else Failed(RuntimeError(str(rest)), permanent=True)
+        return Asked(ctx.questions if ctx else []) if rest is None else _failed(step, rest)
+    except BaseException as error:  # noqa: BLE001  door one: whatever a node raises becomes a fact
+        return _failed(step, error)
     finally:
         if ctx is not None:
             ctx.closed = True
+
+
+def _failed(step: Step, raised: BaseException) -> Failed:
+    """Return the failure. Raises an interrupt again: on the loop it is meant for the process, not for the node."""
+    if isinstance(raised, NOT_ITS_OWN):
+        raise raised
+    error = original(raised)
+    return Failed(error, permanent=isinstance(error, StepProblem) or not isinstance(error, step.place.retry.on))
 
 
 def _arguments(step: Step, runner: Runner) -> tuple[dict[str, Any], Any, Context | None]:
@@ -139,7 +147,7 @@ async def _within(seconds: float, step: Step, arguments: dict[str, Any], runner:
     call = step.place.call
     assert call is not None
     work = call.fn(**arguments) if call.is_async else runner.in_thread(step.path, call.fn, **arguments)
-    task = asyncio.ensure_future(work)
+    task = task_of(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
@@ -192,10 +200,11 @@ def _ignore(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
+_OUR_FRAMES = ("ropewalk/core/step.py", "ropewalk/core/engine.py", "ropewalk/core/raised.py")
+
+
 def trace_of(error: BaseException) -> str:
     """Return the traceback as text, the engine's own frames left out."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        frame for frame in frames if not frame.filename.endswith(("ropewalk/core/step.py", "ropewalk/core/engine.py"))
-    ]
+    own = [frame for frame in frames if not frame.filename.endswith(_OUR_FRAMES)]
     return "".join(traceback.format_list(own or frames)[-12:])
