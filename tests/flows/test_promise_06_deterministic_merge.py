@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import operator
+from typing import Any
 
 import pytest
 
-from ropewalk import END, START, Graph, GraphState, History, Incremental, LastValue, Reduced, Send
+from ropewalk import END, START, Graph, GraphState, History, Incremental, LastValue, Reduced, Send, merge_by_id
 
 
 def longer(old, new):
@@ -254,3 +256,50 @@ def test_two_branches_that_change_one_list_in_place_both_keep_their_items():
             assert state.total == 22
 
     asyncio.run(main())
+
+
+def by_length(old, new):
+    return max(old, new, key=len)
+
+
+class Kept(GraphState):
+    messages: Reduced[list[dict[str, Any]], merge_by_id] = [{"id": "0", "text": "old"}]
+    seen: Reduced[dict[str, int], lambda old, new: old | new] = {}
+    longest: Reduced[str, by_length] = ""
+    numbers: Reduced[list[int], operator.add] = []
+
+
+def test_branches_that_change_reduced_fields_in_place_both_count():
+    """Promise 6: what the reducer makes the change of is merged like what a node returns."""
+
+    def one(state):
+        state.messages.append({"id": "1", "text": "one"})
+        state.seen["one"] = 1
+        state.longest = "longest"
+        state.numbers.append(1)
+
+    def two(state):
+        state.messages.append({"id": "2", "text": "two"})
+        state.messages[0]["text"] = "new"
+        state.seen["two"] = 2
+        state.longest = "short"
+        state.numbers += [2, 3]
+
+    graph = Graph(Kept).add_node(one, name="one").add_node(two, name="two")
+    graph.add_edge(START, "one").add_edge(START, "two").add_edge("one", END).add_edge("two", END)
+    state = graph.run_sync()
+    assert [message["text"] for message in state.messages] == ["new", "one", "two"]
+    assert state.seen == {"one": 1, "two": 2}
+    assert state.longest == "longest"
+    assert state.numbers == [1, 2, 3]
+
+
+def test_what_a_reducer_cannot_make_a_change_of_replaces():
+    def shorten(state):
+        del state.messages[0]
+        state.numbers[0] = 9
+
+    graph = Graph(Kept).add_node(shorten, name="shorten").add_edge(START, "shorten").add_edge("shorten", END)
+    state = graph.run_sync(Kept(numbers=[1, 2]))
+    assert state.messages == []
+    assert state.numbers == [9, 2]

@@ -91,6 +91,13 @@ class ReducedBuffer:
         return value if op == "set" else self.fn(thaw(old), value)
 
     def difference(self, old: Any, new: Any) -> tuple[Op, Any]:
+        """Return what ``fn`` makes ``new`` of: then a sibling's change is merged with this one; else all of ``new``."""
+        update = _news(old, new)
+        try:
+            if alike(self.fn(thaw(old), thaw(update)), new):
+                return "add", update
+        except Exception:  # noqa: BLE001  the user's function was never meant to see it
+            pass
         return "set", new
 
 
@@ -133,6 +140,18 @@ def merge_by_id(old: list[Any], new: list[Any]) -> list[Any]:
             places[key] = len(merged)
         merged.append(item)
     return merged
+
+
+def _news(old: Any, new: Any) -> Any:
+    """Return the items of ``new`` that are not in the same place of ``old``; ``new`` itself where it has none."""
+    if isinstance(old, list) and isinstance(new, list):
+        before, after = cast("list[Any]", old), cast("list[Any]", new)
+        known = len(before)
+        return [item for place, item in enumerate(after) if place >= known or not alike(before[place], item)]
+    if isinstance(old, dict) and isinstance(new, dict):
+        held, told = cast("dict[Any, Any]", old), cast("dict[Any, Any]", new)
+        return {key: item for key, item in told.items() if key not in held or not alike(held[key], item)}
+    return new
 
 
 def _id_of(item: Any) -> Any:

@@ -318,7 +318,7 @@ def _difference(field: Field, old: Any, new: Any, where: str) -> Write:
         return field.write("set", new, place)
     if isinstance(field.buffer, IncrementalBuffer):
         field.write("set", new, place)  # the whole must fit its type, else a difference would hide what is wrong
-    if isinstance(field.buffer, ReducedBuffer | LastValueBuffer):
+    if isinstance(field.buffer, LastValueBuffer):
         return field.write("set", new, place)
     op, value = field.buffer.difference(old, cast("Any", new))
     try:
