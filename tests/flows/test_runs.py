@@ -571,3 +571,101 @@ def test_a_run_whose_loop_was_closed_goes_on_in_the_next(store):
         return run.state
 
     assert asyncio.run(go_on()).log == ["attempt 2"]
+
+
+class Noted(GraphState):
+    log: History[str]
+    value: str = "a"
+
+
+def noting(**given):
+    """`first` waits for its gate, `second` says what it sees."""
+    graph = Graph(Noted(), **given)
+    graph.gate, graph.begun = asyncio.Event(), asyncio.Event()
+
+    @graph.node
+    async def first(state):
+        graph.begun.set()
+        await graph.gate.wait()
+        return {"log": "first"}
+
+    @graph.node
+    async def second(state):
+        return {"log": f"saw {state.value} and {state.log}"}
+
+    return graph.add_edge(START, "first").add_edge("first", "second").add_edge("second", END)
+
+
+def test_what_is_written_while_the_graph_executes_is_seen_by_what_starts_later():
+    async def main():
+        graph = noting(store="memory:")
+        going = asyncio.create_task(graph.execute())
+        await graph.begun.wait()
+        graph.update_state_and_checkpoint({"log": "one"})
+        graph.update_state_and_checkpoint({"value": "two"})
+        await asyncio.sleep(0)
+        graph.update_state_and_checkpoint({"log": "three"})
+        while not any("three" in str(entry.data) for entry in await graph.run.history()):
+            await asyncio.sleep(0)
+        graph.gate.set()
+        await going
+        assert graph.state.value == "two"
+        assert graph.state.log[-1] == "saw two and ['first', 'one', 'three']"
+        assert [entry.type for entry in await graph.run.history()].count("state_edited") >= 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_node_may_write_through_its_graph_while_it_runs(is_async):
+    async def main():
+        graph = Graph(Noted(), store="memory:")
+
+        def write(state):
+            graph.update_state_and_checkpoint({"value": "from inside"})
+
+        async def write_async(state):
+            write(state)
+            await asyncio.sleep(0.01)
+
+        graph.add_node(write_async if is_async else write, name="write")
+        graph.add_node(lambda state: {"log": f"saw {state.value}"}, name="look")
+        graph.add_edge(START, "write").add_edge("write", "look").add_edge("look", END)
+        await graph.execute()
+        assert graph.state.log == ["saw from inside"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_an_edit_at_an_earlier_checkpoint_is_the_fork_s(replace):
+    async def main():
+        graph = noting(store="memory:")
+        graph.gate.set()
+        parent = await graph.execute()
+        graph.load_from_checkpoint(parent, "2")
+        edit = graph.set_state_and_checkpoint if replace else graph.update_state_and_checkpoint
+        edit({"value": "EDITED"})
+        assert graph.state.value == "EDITED"
+        await graph.resume()
+        assert graph.chain_id != parent
+        assert graph.state.log[-1] == "saw EDITED and ['first']"
+        assert [entry.type for entry in await graph.run.history()][2:4] == ["run_started", "state_edited"]
+        assert "state_edited" not in [entry.type for entry in await graph.open(parent).history()]
+
+    asyncio.run(main())
+
+
+def test_what_is_written_after_the_end_is_what_the_next_run_begins_with():
+    async def main():
+        graph = noting(store="memory:")
+        graph.gate.set()
+        await graph.execute()
+        graph.update_state_and_checkpoint({"value": "after"})
+        assert graph.state.value == "after"
+        await graph.resume()
+        assert graph.state.value == "after"
+        await graph.execute()
+        assert "saw after" in graph.state.log[-1]
+
+    asyncio.run(main())

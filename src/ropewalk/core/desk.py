@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -284,8 +284,8 @@ class Desk:
 
     # -- forking ------------------------------------------------------------------------------------------------------
 
-    async def fork(self, run: Run[Any], at: int | None, updates: Mapping[str, Any] | None) -> Run[Any]:
-        """Start a run that shares the entries 1..at with ``run``."""
+    async def fork(self, run: Run[Any], at: int | None, edits: Sequence[StateEdited] = ()) -> Run[Any]:
+        """Start a run that shares the entries 1..at with ``run``; ``edits`` are its next ones."""
         new_id = new_run_id()
         schedule = self._schedule(new_id)
         feed = await self._fold_until(run, schedule, at)
@@ -293,8 +293,7 @@ class Desk:
         facts: list[Fact] = [
             RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at, limit=self.max_iterations)
         ]
-        if updates:
-            facts.append(StateEdited(self.shape.returned(updates, "The fork's updates"), at_rest=True))
+        facts += edits
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
         fork: Run[Any] = Run(new_id, self, engine)
         self._runs[new_id] = fork

@@ -17,6 +17,7 @@ from ropewalk.contracts import RunStore
 from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
+from ropewalk.core.facts import StateEdited
 from ropewalk.core.ledger import Settings
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Plan, Send
@@ -84,6 +85,10 @@ class Graph(Generic[S]):
         self._run: Run[S] | None = None
         self._resume_at: int | None = None
         """The entry that `load_from_checkpoint` went back to, until `resume` forks there."""
+        self._fork_edits: list[StateEdited] = []
+        """What the state was changed by since then."""
+        self._is_edited = False
+        """The own state was changed after its run had ended: it no longer shows that run."""
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
@@ -318,7 +323,7 @@ class Graph(Generic[S]):
         if self._own_state is None:
             self._own_state = cast("S | None", self._initial(None))
         run = self.start(self._own_state, run_id=run_id, timeout=timeout)
-        self._run = run
+        self._take(run)
         return await self._driven(run, run.wait())
 
     async def resume(
@@ -332,7 +337,8 @@ class Graph(Generic[S]):
         run = self._current()
         if self._resume_at is not None:
             at, self._resume_at = self._resume_at, None
-            self._run = run = await run.fork(at)
+            edits, self._fork_edits = self._fork_edits, []
+            self._run = run = await self._ready().fork(run, at, edits)
         run.set_limits(timeout, max_node_iterations)
         return await self._driven(run, run.resume())
 
@@ -369,14 +375,14 @@ class Graph(Generic[S]):
             self._own_state = cast(
                 "S | None", default_state(self.drawing.state_class) if self.drawing.state_class else None
             )
-        if self._run is not None and self._own_state is not None and self._resume_at is None:
+        if self._run is not None and self._own_state is not None and self._shows(self._run):
             self._run.mirror_into(self._own_state)
         return self._own_state
 
     @state.setter
     def state(self, state: S) -> None:
         self._own_state = state
-        self._run = None
+        self._take(None)
 
     def load_from_checkpoint(self, chain_id: str, checkpoint_id: str | None = None) -> None:
         """Make an earlier run the current one; ``checkpoint_id`` is an entry's number: `resume` then forks there.
@@ -384,7 +390,7 @@ class Graph(Generic[S]):
         Raises `RunNotFound`, `EntryNotFound`.
         """
         run = self.open(chain_id)
-        self._run = run
+        self._take(run)
         if self._own_state is None and self.drawing.state_class is not None:
             self._own_state = cast("S", self.drawing.state_class.model_construct())
         if self._own_state is None:
@@ -399,7 +405,8 @@ class Graph(Generic[S]):
     def update_state_and_checkpoint(self, updates: Mapping[str, Any]) -> None:
         """Write to the current run's state through its buffers; the next await on the run commits it.
 
-        Without a run under way the graph's own state object is changed. Raises `UnknownField`, `WrongType`.
+        At an earlier checkpoint it is the fork's first entry; after the run's end, and without a run, it changes the
+        graph's own state object, with which `execute` begins. Raises `UnknownField`, `WrongType`.
         """
         self._edit(updates, replace=False)
 
@@ -415,18 +422,19 @@ class Graph(Generic[S]):
 
     def _edit(self, updates: Mapping[str, Any], *, replace: bool) -> None:
         run = self._run
-        if run is not None and run.status not in (RunStatus.DONE, RunStatus.CANCELLED):
+        if run is not None and self._resume_at is None and run.status not in (RunStatus.DONE, RunStatus.CANCELLED):
             run.queue_edit(updates, replace=replace)
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                asyncio.run(run.commit_queued())
+            run.commit_queued_now()
             _ = self.state
             return
         shape = self._ready().shape
         state = self._required_state()
         writes = shape.replaced(updates, "The update") if replace else shape.returned(updates, "The update")
         shape.mirror(shape.fold(shape.values(state), writes), state)
+        if self._resume_at is not None:
+            self._fork_edits.append(StateEdited(writes, at_rest=True))
+        else:
+            self._is_edited = True
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -471,7 +479,7 @@ class Graph(Generic[S]):
                 self.store,
                 self._settings(None),
                 max_iterations=self.max_node_iterations,
-                mirrored=lambda run: self._own_state if run is self._run else None,
+                mirrored=lambda run: self._own_state if self._shows(run) else None,
             )
         return self._desk
 
@@ -502,6 +510,17 @@ class Graph(Generic[S]):
         if state is None:
             raise StateMissing(self.name, self._ready().shape.missing())
         return state
+
+    def _take(self, run: Run[S] | None) -> None:
+        """Make ``run`` the current one."""
+        self._run = run
+        self._resume_at = None
+        self._fork_edits = []
+        self._is_edited = False
+
+    def _shows(self, run: Run[Any]) -> bool:
+        """Tell whether the own state shows ``run`` as it stands: not an earlier entry, nor what came after its end."""
+        return run is self._run and self._resume_at is None and not self._is_edited
 
     def _current(self) -> Run[S]:
         if self._run is None:

@@ -89,6 +89,8 @@ class Run(Generic[S]):
         """Facts that must stand before the next ones that are written, in the same append."""
         self._admission: asyncio.Task[None] | None = None
         self._queued: list[StateEdited] = []
+        self._committing: asyncio.Task[None] | None = None
+        """Under way with what was queued while the run is driven here."""
         self._limits: tuple[float | None, int | None] = (None, None)
         self._owning = asyncio.Lock()
         self._reading = asyncio.Lock()
@@ -205,6 +207,7 @@ class Run(Generic[S]):
             else:  # another process drives it
                 await self._look_again(engine)
         await engine.settled()
+        await self._settled()
         self._desk.mirror(self, engine)
         return RunStatus(engine.schedule.status)
 
@@ -420,7 +423,8 @@ class Run(Generic[S]):
         ``updates``.
         """
         await self._settled()
-        return await self._desk.fork(self, at, updates)
+        writes = self._desk.shape.returned(updates, "The fork") if updates else []
+        return await self._desk.fork(self, at, [StateEdited(writes, at_rest=True)] if writes else [])
 
     def queue_edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Check an edit now and commit it with the next thing that is awaited on this run."""
@@ -428,6 +432,23 @@ class Run(Generic[S]):
         if engine.schedule.status in ("DONE", "CANCELLED"):
             raise RunFinished(self.run_id, engine.schedule.status, "editing its state")
         self._queued.append(self._edited(updates, replace=replace, by=by))
+
+    def commit_queued_now(self) -> None:
+        """Commit what is queued as soon as may be: before this returns, unless the calling loop has to do it.
+
+        Then the next thing that is awaited on this run tells whether it was.
+        """
+        loop = self._engine.loop if self._engine is not None and self._engine.driving else None
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            if loop is None:
+                asyncio.run(self.commit_queued())
+            else:  # a plain node in its thread, say
+                asyncio.run_coroutine_threadsafe(self.commit_queued(), loop).result()
+            return
+        if loop is here and (self._committing is None or self._committing.done()):
+            self._committing = here.create_task(self.commit_queued())
 
     def _edited(self, updates: Mapping[str, Any], *, replace: bool, by: str | None) -> StateEdited:
         shape = self._desk.shape
@@ -437,8 +458,6 @@ class Run(Generic[S]):
     async def commit_queued(self) -> None:
         """Commit what `queue_edit` has queued."""
         await self._settled()
-        if not self._queued:
-            return
 
         async def commit() -> None:
             engine = await self._own(explicit=False)
@@ -446,7 +465,8 @@ class Run(Generic[S]):
             if await self.is_for_workers():
                 self._go(engine)
 
-        await self._tried(commit)
+        while self._queued:
+            await self._tried(commit)
 
     async def let_go(self) -> None:
         """Stop driving the run and leave it as it is in the log; `resume` goes on."""
@@ -472,6 +492,10 @@ class Run(Generic[S]):
 
     async def _settled(self) -> None:
         await self.admitted()
+        committing = self._committing
+        if committing is not None and committing is not asyncio.current_task():
+            self._committing = None
+            await asyncio.shield(committing)
 
     def _go(self, engine: Engine) -> None:
         """Let the run go on: here, or at the worker that takes it."""
