@@ -105,10 +105,30 @@ def test_a_spent_policy_fails_the_run_with_node_attempt_and_the_original_excepti
         assert "printer is on fire" in last["trace"] or "flaky" in last["trace"]
         assert last["retry_at"] is None
         assert entries[-1].node == "flaky"
+        assert entries[-1].data["message"] == "ConnectionError: the printer is on fire"
         elsewhere = Graph(Work, store=store).add_node(lambda: None, name="flaky").open("r")
         assert elsewhere.status == "FAILED"
-        assert "printer is on fire" in str(elsewhere.error)
+        assert "ConnectionError: the printer is on fire" in str(elsewhere.error)
         assert elsewhere.error.node == "flaky"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("node", "told"),
+    [
+        (lambda: {}["missing"], r"attempt 1\): KeyError: 'missing' \[node_failed\]"),
+        (lambda: raising(OSError()), r"attempt 1\): OSError \[node_failed\]"),
+        (lambda: {"lgo": 1}, r"attempt 1\): Node 'work' writes 'lgo', .* \[unknown_field\]"),
+    ],
+)
+def test_a_failure_is_told_with_the_type_that_was_raised(store, node, told):
+    """Promise 10: but an error of Ropewalk says all there is to say."""
+
+    async def main():
+        graph = Graph(Work, store=store).add_node(node, name="work")
+        with pytest.raises(RunFailed, match=told):
+            await graph.start()
 
     asyncio.run(main())
 

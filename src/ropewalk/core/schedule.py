@@ -193,7 +193,9 @@ class Schedule:
             if fact.retry_at is not None:
                 self.ready.append(step)
         if fact.retry_at is None and self.failure is None:
-            self.failure = RunStopped("run_failed", fact.code, fact.node, fact.attempt, fact.message)
+            bare = fact.code != "node_failed" or fact.message == fact.error  # else a KeyError says nothing but a key
+            message = fact.message if bare else f"{fact.error}: {fact.message}"
+            self.failure = RunStopped("run_failed", fact.code, fact.node, fact.attempt, message)
 
     def _paused(self, fact: Paused) -> None:
         if fact.kind == "breakpoint":
