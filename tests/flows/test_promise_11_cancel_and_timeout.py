@@ -536,3 +536,31 @@ def test_a_run_can_be_cancelled_while_it_waits_for_a_retry(store):
 
 if __name__ == "__main__":
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))
+
+
+def test_a_cancellation_from_another_process_reaches_a_step_that_writes_nothing():
+    """Promise 11: the owner looks round, so that code which never comes to an append is stopped all the same."""
+    store, loop = MemoryRunStore(), VirtualLoop()
+
+    async def main():
+        begun, ended = asyncio.Event(), asyncio.Event()
+        graph = on(loop)(Log, store=store, execution_timeout=None)
+
+        @graph.node
+        async def work():
+            begun.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                ended.set()
+
+        run = graph.start(run_id="r")
+        await begun.wait()
+        await on(loop)(Log, store=store).add_node(lambda: None, name="work").open("r").cancel("from outside")
+        await ended.wait()
+        assert loop.time() < 20
+        with pytest.raises(RunCancelled, match="from outside"):
+            await run
+
+    loop.run_until_complete(main())
+    loop.close()

@@ -346,9 +346,9 @@ def test_a_lone_step_is_stopped_when_the_run_is_taken() -> None:
             return chain(kind(Notes, store=store).add_node(long), "long")
 
         run = made().start(run_id="r")
-        await asyncio.sleep(5)
+        await asyncio.sleep(6)
         other = asyncio.create_task(made().open("r").resume())
-        await asyncio.sleep(5)
+        await asyncio.sleep(3)
         with pytest.raises(RunTaken):
             await run.edit({"x": 1})
         await asyncio.sleep(10)

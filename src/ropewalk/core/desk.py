@@ -14,6 +14,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
 from ropewalk.core.feed import Feed
 from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
+from ropewalk.core.lookout import Lookout
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
@@ -58,6 +59,7 @@ class Desk:
         self._mirrored = mirrored
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
+        self._lookout = Lookout()
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
@@ -118,14 +120,17 @@ class Desk:
             self._runs.pop(run.run_id, None)
             raise
         if engine.schedule.status == "RUNNING" and submit is None:
-            self.hold(run, engine.drive())
+            self.drive(run, engine)
 
-    def hold(self, run: Run[Any], driver: "asyncio.Task[None]") -> None:
-        """Keep a run that is being driven alive, whether or not its user holds it."""
+    def drive(self, run: Run[Any], engine: Engine) -> None:
+        """Drive a run here, and keep it alive meanwhile, whether or not its user holds it."""
+        driver = engine.drive()
         self._runs[run.run_id] = run
         if driver not in self._held:
             self._held[driver] = run
             driver.add_done_callback(self._let_go)
+            if self.store is not None:
+                self._lookout.watch(engine, driver)
 
     def _let_go(self, driver: "asyncio.Task[None]") -> None:
         self._held.pop(driver, None)

@@ -59,7 +59,7 @@ class Ledger(Fold):
         """Why this process may not or could not go on: the run was taken, the store failed, the driver was stopped."""
         self.is_ahead = False
         """True while the fold holds what the store may not have: an append is under way or has failed."""
-        self._store = store
+        self.store = store
         self._lock = asyncio.Lock()
         self._router: asyncio.Future[Any] | None = None
         """The async router that a commit waits for."""
@@ -94,8 +94,8 @@ class Ledger(Fold):
         """Do what `commit` does, at once if nothing has to be awaited; else return what is to be awaited."""
         if self._lock.locked() or self._waiting or self.lost is not None or self._is_over():
             return self._in_turn(_Wanted(facts))
-        if self._store is not None:
-            return self._in_turn(_Wanted(facts)) if callable(facts) else self._alone(self._store, facts)
+        if self.store is not None:
+            return self._in_turn(_Wanted(facts)) if callable(facts) else self._alone(self.store, facts)
         batch: list[Logged] = []
         rest = self.fold(facts() if callable(facts) else facts, self.settings.clock(), batch)
         if rest is not None:
@@ -155,15 +155,15 @@ class Ledger(Fold):
         try:
             if self.lost is not None:
                 raise self.lost
-            self.is_ahead = self._store is not None
+            self.is_ahead = self.store is not None
             for wanted in group:
                 facts = self._taken(wanted)
                 if facts is not None and (rest := self.fold(facts, self.settings.clock(), batch)) is not None:
                     await self._follow(rest)
-            if self._store is not None and batch:
-                await self._append(self._store, batch)
+            if self.store is not None and batch:
+                await self._append(self.store, batch)
                 if self._grown > self._snapshot_at:
-                    await self._snapshot(self._store)
+                    await self._snapshot(self.store)
         except BaseException as error:
             self.lose(error)  # the fold is ahead of the log now: only a fresh one, read from the store, may go on
             for wanted in group:
@@ -198,12 +198,12 @@ class Ledger(Fold):
     async def admit(self, admit: Callable[[list[bytes], str], Any], facts: Sequence[Fact]) -> None:
         """Commit the first facts by ``admit``, which hands the bodies to the store's `create`."""
         batch: list[Logged] = []
-        self.is_ahead = self._store is not None
+        self.is_ahead = self.store is not None
         try:
             rest = self.fold(facts, self.settings.clock(), batch)
             if rest is not None:
                 await self._follow(rest)
-            if self._store is not None:
+            if self.store is not None:
                 bodies = [encode(logged.fact, logged.at) for logged in batch]
                 self.epoch = await admit(bodies, self.schedule.status)
         except BaseException as error:

@@ -503,7 +503,7 @@ class Run(Generic[S]):
             self._owned = False
             self._heard = time.monotonic()
         elif engine.schedule.status == "RUNNING":
-            self._desk.hold(self, engine.drive())
+            self._desk.drive(self, engine)
 
     async def _write(self, engine: Engine, facts: Callable[[], list[Fact]]) -> None:
         """Commit ``facts`` and let the run go on."""
