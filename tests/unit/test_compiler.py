@@ -1,10 +1,12 @@
 """The compiler: every mistake is found before anything runs, all of them in one error, each with a hint."""
 
+import datetime
 import functools
+from typing import Any
 
 import pytest
 
-from ropewalk import END, START, Graph, GraphState, History, LastValue, Send
+from ropewalk import END, START, Graph, GraphState, History, Incremental, LastValue, Send
 from ropewalk.core.plan import Plan
 from ropewalk.errors import GraphInvalid
 
@@ -37,6 +39,14 @@ def with_node(fn, **settings):
 
 def a_generator(state):
     yield {}
+
+
+class Tallied(GraphState):
+    votes: Incremental[dict[str, int]] = {}
+    names: Incremental[set[str] | None] = None
+    words: Incremental[list[str]] = []
+    spent: Incremental[datetime.timedelta | None] = None
+    whatever: Incremental[Any] = 0
 
 
 def to_b(state):
@@ -171,6 +181,37 @@ MISTAKES = {
         "'before', 'after'",
     ),
     "a timeout of nothing": (lambda: with_node(lambda: None, timeout=0), "timeout=0", "seconds, above 0"),
+    "a timeout of text": (lambda: with_node(lambda: None, timeout="3"), "timeout='3'", "seconds, above 0"),
+    "metadata of another kind": (
+        lambda: with_node(lambda: None, metadata=5),
+        "Node 'work' has metadata=5.",
+        "a dict",
+    ),
+    "half a repeat": (
+        lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat=2.5),
+        "Node 'w' repeats 2.5 times.",
+        "at least 1",
+    ),
+    "repeats of text": (
+        lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat="3"),
+        "Node 'w' repeats '3' times.",
+        "at least 1",
+    ),
+    "a route that is no text": (
+        lambda: drawn("a b", "<-a b->").add_router_edge("a", lambda state: "b", routes=["b", 5]),
+        "The router edge from a names 5, which is no text.",
+        "Known: a, b.",
+    ),
+    "a route that cannot be looked up": (
+        lambda: drawn("a b", "<-a b->").add_router_edge("a", lambda state: "b", routes=["b", ["b"]]),
+        "The router edge from a names ['b'], which is no text.",
+        "Known: a, b.",
+    ),
+    "a sum of what has no +": (
+        lambda: Graph(Tallied).add_node(lambda: None, name="work"),
+        "Field 'votes' is an Incremental of dict, which has no +.",
+        "votes: Reduced[dict, merge]",
+    ),
     "no repeats": (
         lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat=0),
         "Node 'w' repeats 0 times.",
@@ -262,6 +303,11 @@ def test_an_item_that_somebody_may_hand_over_is_no_mistake(graph):
 def test_an_edge_that_leads_nowhere_known_may_have_been_meant_to_hand_the_item():
     graph = takes_item(drawn("a c", "<-a c-> <-b b->")).add_map_edge("a", "somewhere", "c", over=lambda: [1])
     assert ["somewhere" in problem.message for problem in problems(graph)] == [True]
+
+
+def test_only_sums_that_cannot_be_made_are_problems():
+    named = [problem.message for problem in problems(Graph(Tallied).add_node(lambda: None, name="work"))]
+    assert [message.split("'")[1] for message in named] == ["votes", "names"]
 
 
 def test_a_graph_without_a_node_says_so():

@@ -9,12 +9,14 @@ from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterD
 from ropewalk.core.handing import handed_nodes
 from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
 from ropewalk.core.signatures import call_of, edge_problems, one_argument, routes_in
+from ropewalk.core.sums import sum_problems
 from ropewalk.errors import GraphInvalid, Problem, did_you_mean
 
 
 def compile_drawing(drawing: Drawing) -> Plan:
     """Return the plan. Raises `GraphInvalid` with every mistake, those of subgraphs included."""
     plan, problems = _compiled(drawing, drawing.state_class, is_handed_items=False)
+    problems += sum_problems(drawing.state_class)
     if problems or plan is None:
         raise GraphInvalid(drawing.name, problems)
     return plan
