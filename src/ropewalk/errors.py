@@ -119,8 +119,8 @@ class InvalidId(RopewalkError, ValueError):
     def __init__(self, value: str) -> None:
         self.value = value
         super().__init__(
-            f"{value!r} cannot be a run id: it must start with a letter or digit and go on with letters, digits "
-            "or . _ : @ - (200 characters at most). Choose another."
+            f"{value!r} cannot be a run id, which is text: it must start with a letter or digit and go on with "
+            "letters, digits or . _ : @ - (200 characters at most). Choose another."
         )
 
 

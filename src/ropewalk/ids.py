@@ -13,8 +13,12 @@ def new_run_id() -> str:
     return f"run_{os.urandom(16).hex()}"
 
 
+def _is_run_id(given: object) -> bool:
+    return isinstance(given, str) and _RUN_ID.fullmatch(given) is not None
+
+
 def checked_run_id(run_id: str) -> str:
     """Return ``run_id``; raise `InvalidId` when it could not be a file name, a subject or a URL segment."""
-    if not _RUN_ID.fullmatch(run_id):
+    if not _is_run_id(run_id):
         raise InvalidId(run_id)
     return run_id

@@ -47,6 +47,7 @@ WHERE status = 'RUNNING' AND for_workers
 )
 PAGE = {"created": NOW - RUNS / 4, "run_id": f"run{RUNS // 2}", "since": -inf, "limit": 50}
 FIRST_PAGE = PAGE | {"created": inf, "run_id": ""}
+PASSED_OVER = {"without": [f"run{75 * i}" for i in range(1, 1001)], "lasts": [3] * 1000}
 READINGS = {
     "newest": FIRST_PAGE,
     "newest, a page in the middle": PAGE,
@@ -60,8 +61,16 @@ READINGS = {
     "place": {"run_id": "run77"},
     "read": {"run_id": "run77", "after": 0, "up_to": 2**31 - 1},
     "snapshot": {"run_id": "run77", "at": None},
-    "next_wake": {"graphs": ["graph5", "graph15"]},
-    "take": {"graphs": ["graph5", "graph15"], "limit": 10, "worker": "w", "ttl": 30.0},
+    "next_wake": {"graphs": ["graph5", "graph15"], "without": [], "lasts": []},
+    "next_wake, around a thousand": {"graphs": ["graph5", "graph15"], **PASSED_OVER},
+    "take": {"graphs": ["graph5", "graph15"], "limit": 10, "worker": "w", "ttl": 30.0, "without": [], "lasts": []},
+    "take, around a thousand": {
+        "graphs": ["graph5", "graph15"],
+        "limit": 10,
+        "worker": "w",
+        "ttl": 30.0,
+        **PASSED_OVER,
+    },
     "renew": {"run_ids": ["run75", "run225"], "epochs": [1, 1], "worker": "w", "ttl": 30.0},
     "delete": {"keys": [77, 78]},
     "heir": {"key": 77},

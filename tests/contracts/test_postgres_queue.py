@@ -268,6 +268,39 @@ def test_graphs_take_turns_and_the_longest_waiting_goes_first(postgres_url):
     asyncio.run(scenario())
 
 
+def test_what_a_worker_does_without_stays_due_for_others_and_is_its_again_when_its_log_has_grown(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (store, queue):
+            for i in range(4):
+                await queue.submit(new_run(f"run{i}"), [b"started"])
+            without = {"run0": 1, "run1": 1, "run3": 7}
+            taken = claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9, without=without))
+            assert taken == {"run2": 2, "run3": 2}
+            assert await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9, without=without) == []
+            assert claimed(await queue.claim("x", graphs=["g"], ttl_seconds=30)) == {"run0": 2}
+            await write(store, "run0", b"more", after=1, epoch=2)
+            await queue.release("x", {"run0": 2})
+            taken = claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9, without=without))
+            assert taken == {"run0": 3}
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_is_not_woken_by_the_time_for_what_it_does_without(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (_, queue):
+            await queue.submit(new_run("r"), [b"started"])
+            await asyncio.wait_for(queue.wait(["g"], at_most_seconds=20), 5)
+            waiting = asyncio.create_task(queue.wait(["g"], at_most_seconds=20, without={"r": 1}))
+            await asyncio.sleep(0.5)
+            assert not waiting.done()
+            await asyncio.wait_for(queue.wait(["g"], at_most_seconds=20, without={"r": 0}), 5)
+            await queue.submit(new_run("s"), [])
+            await asyncio.wait_for(waiting, 5)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.slow
 def test_workers_who_claim_at_the_same_time_share_and_every_run_ends_once(postgres_url):
     async def work(url, name, ended, dice):

@@ -68,7 +68,7 @@ def test_over_may_be_any_iterable_and_may_be_async():
         await asyncio.sleep(0)
         return ["x", "y"]
 
-    for over in (lambda: (word for word in "xy"), lambda state: {"x": 1, "y": 2}, lambda: ("x", "y"), fetched):
+    for over in (lambda: (word for word in "xy"), lambda state: {"x": 1, "y": 2}.keys(), lambda: ("x", "y"), fetched):
         assert mapping(over=over).run_sync().log == ["begin", "0 x", "1 y", "end 2"]
 
 

@@ -1,6 +1,7 @@
 """What a newcomer gets wrong in functions is told with who did it and what to write."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,13 +9,13 @@ import pytest
 
 from ropewalk import END, START, Context, Graph, GraphState, Incremental, Run
 from ropewalk.contracts import NewRun
-from ropewalk.errors import GraphInvalid, NotAwaited, RunFailed
+from ropewalk.errors import GraphInvalid, InvalidId, NotAwaited, RunFailed
 from ropewalk.stores.memory import MemoryRunStore
 
 
 class Sheet(GraphState):
     word: str = ""
-    counts: Incremental[dict[str, int]] = {}
+    counts: Incremental[int | str] = 0
 
 
 def failed(graph: Graph[Any], **settings: Any) -> RunFailed:
@@ -67,6 +68,72 @@ def test_the_function_of_a_map_edge_is_named_as_the_one_that_returned_nothing() 
     nothing: Any = lambda s: None  # noqa: E731
     graph = Graph(Sheet).add_node(lambda item: None, name="each").add_map_edge(START, "each", END, over=nothing)
     assert "The over= function of the map edge after 'START' returned None" in str(failed(graph))
+
+
+@pytest.mark.parametrize("items", [{"b": 1, "a": 2}, {"b", "a"}, frozenset("ba")])
+def test_a_dict_or_a_set_is_no_list_of_items(items: Any) -> None:
+    """Promise 6: a set of texts has another order in each process, and of a dict only the keys would be taken."""
+    graph = Graph(Sheet).add_node(lambda item: None, name="each").add_map_edge(START, "each", END, over=lambda: items)
+    error = failed(graph)
+    assert error.reason == "wrong_return"
+    assert "The over= function of the map edge after 'START' returned" in str(error)
+    assert "sorted(...)" in str(error)
+
+
+def test_the_items_of_a_dict_are_a_list_of_items() -> None:
+    seen: list[Any] = []
+
+    async def each(item: int) -> None:
+        seen.append(item)
+
+    graph = Graph(Sheet).add_node(each).add_map_edge(START, "each", END, over={"b": 1, "a": 2}.values)
+    graph.run_sync()
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda run: run.cancel(5), "reason is text, or None; not 5"),
+        (lambda run: run.fork(at="3"), "at is the number of an entry, or None; not '3'"),
+        (lambda run: run.fork(at=1.5), r"at is the number of an entry, or None; not 1\.5"),
+        (lambda run: run.fork(at=True), "at is the number of an entry, or None; not True"),
+        (lambda run: run.fork(updates=5), "updates is a dict of fields and values; not 5"),
+        (lambda run: run.edit(5), "updates is a dict of fields and values; not 5"),
+        (lambda run: run.edit({"word": "x"}, by=5), "by is text, or None; not 5"),
+        (lambda run: run.answer(run.pauses[0], "yes", by=5), "by is text, or None; not 5"),
+    ],
+)
+def test_what_a_run_cannot_take_is_refused_and_the_run_is_as_it_was(act: Any, told: str) -> None:
+    async def main() -> None:
+        async def ask(ctx: Context) -> dict[str, Any]:
+            return {"word": await ctx.ask("?")}
+
+        run = Graph(Sheet).add_node(ask).start()
+        assert await run.wait() == "PAUSED"
+        with pytest.raises(TypeError, match=told):
+            await act(run)
+        assert run.status == "PAUSED"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("updates", [5, None, [("word", "x")]])
+@pytest.mark.parametrize("method", ["update_state_and_checkpoint", "set_state_and_checkpoint"])
+def test_a_state_is_updated_by_a_dict(method: str, updates: Any) -> None:
+    graph = Graph(Sheet).add_node(lambda: None, name="a")
+    for _ in range(2):  # without a run, and with one
+        with pytest.raises(TypeError, match="updates is a dict of fields and values; not "):
+            getattr(graph, method)(updates)
+        asyncio.run(graph.execute())
+
+
+@pytest.mark.parametrize("run_id", [5, None, b"r"])
+def test_what_is_no_text_is_no_run_id(run_id: Any) -> None:
+    graph = Graph(Sheet, store="memory:").add_node(lambda: None, name="a")
+    for opening in (graph.open, graph.load_from_checkpoint):
+        with pytest.raises(InvalidId, match=f"^{re.escape(repr(run_id))} cannot be a run id, which is text"):
+            opening(run_id)
 
 
 def test_the_word_end_is_told_from_the_constant() -> None:

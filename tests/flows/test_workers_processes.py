@@ -1,4 +1,6 @@
-"""Workers as real processes: killed, frozen past their lease and thawed, told to stop, taken down by their own runs."""
+"""Workers as real processes: killed, frozen past their lease and thawed, told to stop, taken down by their own runs,
+and started with code that does not fit.
+"""
 
 import asyncio
 import os
@@ -10,6 +12,7 @@ from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import ropewalk
@@ -78,6 +81,14 @@ def sleeps():
     time.sleep(600)
 
 stuck.add_edge(START, "sleeps").add_edge("sleeps", END)
+
+asking = Graph(Work, name="asking")
+
+@asking.node
+async def asks(ctx: Context):
+    return {"log": await ctx.ask("?")}
+
+asking.add_edge(START, "asks").add_edge("asks", END)
 """
 
 
@@ -120,6 +131,36 @@ async def submitting(flow, name, url) -> Graph:
         yield names[name]
     finally:
         await store.close()
+
+
+@pytest.fixture
+def renamed(flow):
+    """The same file after a node was renamed: a run that waits in that node does not fit it."""
+    file = flow.parent / "renamed" / "flow.py"
+    file.parent.mkdir()
+    file.write_text(FLOW.replace("asks", "questions"))
+    return file
+
+
+async def paused(flow, url, graph, count):
+    """Return so many runs that wait for an answer, with no worker left."""
+    runs = [await graph.submit() for _ in range(count)]
+    with working(flow, "asking", url) as worker:
+        for run in runs:
+            assert await run.wait() == "PAUSED"
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 10) == 0
+    return runs
+
+
+def asked(url, statement):
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(statement).fetchone()[0]
+
+
+TRIED = "SELECT sum(epoch) FROM ropewalk.run"
+"""Each claim raises an epoch."""
+COMMITTED = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 
 
 def journal(flow):
@@ -285,5 +326,47 @@ def test_a_run_that_keeps_killing_its_workers_is_set_aside(postgres_url, flow):
             assert isinstance(run.error, RunFailed)
             assert run.error.reason == "poisoned"
             assert journal(flow) == ["dies"] * 5
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+def test_a_run_goes_to_the_worker_whose_code_fits_at_once_though_others_have_tried_it(postgres_url, flow, renamed):
+    async def scenario():
+        async with submitting(flow, "asking", postgres_url) as graph:
+            runs = await paused(flow, postgres_url, graph, 12)
+            with working(renamed, "asking", postgres_url), working(renamed, "asking", postgres_url):
+                tried = asked(postgres_url, TRIED)
+                await runs[0].answer(runs[0].pauses[0], "early")
+                await until(lambda: asked(postgres_url, TRIED) >= tried + 3)  # that who answers, and both workers
+                with working(flow, "asking", postgres_url):
+                    async with asyncio.timeout(4):  # a process of its own must start
+                        assert (await runs[0]).log == ["early"]
+                    for run in runs[1:]:
+                        await run.answer(run.pauses[0], "late")
+                    async with asyncio.timeout(3):
+                        for run in runs[1:]:
+                            assert (await run).log == ["late"]
+            assert [await resets(run) for run in runs] == [[]] * len(runs)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+def test_workers_whose_code_fits_none_of_the_runs_leave_the_database_in_peace(postgres_url, flow, renamed):
+    async def scenario():
+        async with submitting(flow, "asking", postgres_url) as graph:
+            runs = await paused(flow, postgres_url, graph, 6)
+            for run in runs:
+                await run.answer(run.pauses[0], "yes")
+            tried = asked(postgres_url, TRIED)
+            with working(renamed, "asking", postgres_url), working(renamed, "asking", postgres_url):
+                await until(lambda: asked(postgres_url, TRIED) >= tried + 12)
+                committed = asked(postgres_url, COMMITTED)
+                await asyncio.sleep(6)
+                assert asked(postgres_url, TRIED) == tried + 12  # each run once by each worker
+                assert asked(postgres_url, COMMITTED) - committed < 6 * 15  # two looks in two seconds, and the beats
+            due = "SELECT count(*) FROM ropewalk.work WHERE worker IS NULL AND wake_at <= clock_timestamp()"
+            assert asked(postgres_url, due) == len(runs)
 
     asyncio.run(scenario())

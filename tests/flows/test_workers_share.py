@@ -12,7 +12,7 @@ import pytest
 from ropewalk import END, START, Context, Graph, GraphState, History, LastValue
 from ropewalk.errors import NotStorable, RunFailed, RunTaken, StoreFull, StoreUnavailable
 from ropewalk.runtime import RunStatus, open_store, stuck_runs
-from ropewalk.workers import Worker, driving
+from ropewalk.workers import Worker, driving, misfits
 from ropewalk.workers import worker as worker_module
 
 
@@ -381,14 +381,49 @@ def test_a_run_that_new_code_does_not_fit_is_left_to_a_worker_that_has_the_old(p
             async with Worker(changed(new, "question"), lease=60) as worker:
                 await until(lambda: "is left to another worker" in caplog.text)
                 await until(lambda: not worker.driving)
-                assert caplog.text.count("left to another worker") == 1
                 assert "'ask'" in caplog.text  # the very node that is missing
-            (waits,) = asked(postgres_url, "SELECT worker, wake_at - clock_timestamp() < '6 s' FROM ropewalk.work")
-            assert waits == (None, True)
-            asked(postgres_url, "UPDATE ropewalk.work SET wake_at = clock_timestamp() RETURNING 1")
-            async with Worker(graph):
-                assert (await run).log == ["yes", "end"]
+                (due,) = asked(postgres_url, "SELECT worker, wake_at <= clock_timestamp() FROM ropewalk.work")
+                assert due == (None, True)
+                async with asyncio.timeout(5), Worker(graph):
+                    assert (await run).log == ["yes", "end"]
+                assert caplog.text.count("left to another worker") == 1
             assert "reset" not in await entries(run)
+
+
+@pytest.mark.parametrize("why", ["its log has grown", "a while has gone by"])
+def test_a_run_that_did_not_fit_is_tried_again_when(postgres_url, monkeypatch, why):
+    monkeypatch.setattr(misfits, "_AGAIN_SECONDS", 60 if why == "its log has grown" else 0.3)
+
+    async def scenario():
+        async with answered_under_old_code(postgres_url) as (store, _, run), opened(postgres_url) as new:
+
+            async def is_tried_after(epoch):
+                async with asyncio.timeout(8):
+                    while (await store.look(run.run_id)).epoch <= epoch:
+                        await asyncio.sleep(0.02)
+
+            async with Worker(changed(new, "question")) as worker:
+                await is_tried_after((await store.look(run.run_id)).epoch)
+                await until(lambda: not worker.driving)
+                if why == "its log has grown":
+                    await run.edit({"word": "another"})
+                await is_tried_after((await store.look(run.run_id)).epoch)
+
+    asyncio.run(scenario())
+
+
+def test_when_a_worker_has_no_room_to_remember_another_misfit_the_run_is_set_for_later(postgres_url, monkeypatch):
+    monkeypatch.setattr(misfits, "_MOST", 0)
+
+    async def scenario():
+        async with (
+            answered_under_old_code(postgres_url),
+            opened(postgres_url) as new,
+            Worker(changed(new, "question")) as worker,
+        ):
+            later = "SELECT wake_at - clock_timestamp() BETWEEN '3 s' AND '5 s' FROM ropewalk.work"
+            await until(lambda: asked(postgres_url, later) == [(True,)])
+            await until(lambda: not worker.driving)
 
     asyncio.run(scenario())
 

@@ -27,10 +27,12 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot state "
-    "versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot "
+    "state sums versions view"
 )
-ACTING = "choosing compiler context desk engine feed folding graph ledger lookout picture raised run signatures step"
+ACTING = (
+    "choosing compiler context desk engine feed folding graph handing ledger lookout picture raised run signatures step"
+)
 CORE = ("core, pure", "core, acting")
 ROOMS = {
     "words": Room(("errors.py", "ids.py", "events.py", "codec.py")),

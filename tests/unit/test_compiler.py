@@ -1,8 +1,12 @@
 """The compiler: every mistake is found before anything runs, all of them in one error, each with a hint."""
 
+import datetime
+import functools
+from typing import Any
+
 import pytest
 
-from ropewalk import END, START, Graph, GraphState, History, LastValue
+from ropewalk import END, START, Graph, GraphState, History, Incremental, LastValue, Send
 from ropewalk.core.plan import Plan
 from ropewalk.errors import GraphInvalid
 
@@ -35,6 +39,29 @@ def with_node(fn, **settings):
 
 def a_generator(state):
     yield {}
+
+
+class Tallied(GraphState):
+    votes: Incremental[dict[str, int]] = {}
+    names: Incremental[set[str] | None] = None
+    words: Incremental[list[str]] = []
+    spent: Incremental[datetime.timedelta | None] = None
+    whatever: Incremental[Any] = 0
+
+
+def to_b(state):
+    return "b" if state.kind else END
+
+
+def sends_to_b(state):
+    return [Send("b", 1)] if state.kind else END
+
+
+def with_subgraph(fn, name="sub"):
+    inner = with_node(fn)
+    graph = drawn("", "")
+    graph.subgraph(name)(lambda: inner)
+    return graph
 
 
 MISTAKES = {
@@ -130,6 +157,23 @@ MISTAKES = {
         "Node 'work' takes 'x', which nobody fills.",
         "state, ctx, item and index",
     ),
+    "an item that nobody hands it": (
+        lambda: with_node(lambda item: None),
+        "Node 'work' takes 'item', which nobody fills: no map edge, repeat or Send leads to it.",
+        "add_map_edge(..., 'work', ..., over=...)",
+    ),
+    "an index that nobody hands it": (
+        lambda: (
+            drawn("a", "<-a").add_node(lambda *, index: None, name="b").add_router_edge("a", to_b).add_edge("b", END)
+        ),
+        "Node 'b' takes 'index', which nobody fills",
+        "drop the parameter",
+    ),
+    "an item inside a subgraph that nobody hands it": (
+        lambda: with_subgraph(lambda item: None).add_edge(START, "sub").add_edge("sub", END),
+        "In subgraph 'sub': Node 'work' takes 'item', which nobody fills",
+        "drop the parameter",
+    ),
     "a generator": (lambda: with_node(a_generator), "Node 'work' is a generator", "ctx.emit(Token(...))"),
     "an unknown interrupt": (
         lambda: with_node(lambda: None, interrupt="befor"),
@@ -137,6 +181,37 @@ MISTAKES = {
         "'before', 'after'",
     ),
     "a timeout of nothing": (lambda: with_node(lambda: None, timeout=0), "timeout=0", "seconds, above 0"),
+    "a timeout of text": (lambda: with_node(lambda: None, timeout="3"), "timeout='3'", "seconds, above 0"),
+    "metadata of another kind": (
+        lambda: with_node(lambda: None, metadata=5),
+        "Node 'work' has metadata=5.",
+        "a dict",
+    ),
+    "half a repeat": (
+        lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat=2.5),
+        "Node 'w' repeats 2.5 times.",
+        "at least 1",
+    ),
+    "repeats of text": (
+        lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat="3"),
+        "Node 'w' repeats '3' times.",
+        "at least 1",
+    ),
+    "a route that is no text": (
+        lambda: drawn("a b", "<-a b->").add_router_edge("a", lambda state: "b", routes=["b", 5]),
+        "The router edge from a names 5, which is no text.",
+        "Known: a, b.",
+    ),
+    "a route that cannot be looked up": (
+        lambda: drawn("a b", "<-a b->").add_router_edge("a", lambda state: "b", routes=["b", ["b"]]),
+        "The router edge from a names ['b'], which is no text.",
+        "Known: a, b.",
+    ),
+    "a sum of what has no +": (
+        lambda: Graph(Tallied).add_node(lambda: None, name="work"),
+        "Field 'votes' is an Incremental of dict, which has no +.",
+        "votes: Reduced[dict, merge]",
+    ),
     "no repeats": (
         lambda: drawn("a b w", "<-a b->").add_repeating_edge("a", "w", "b", repeat=0),
         "Node 'w' repeats 0 times.",
@@ -188,6 +263,51 @@ def test_all_mistakes_come_in_one_error():
     for part in ("never", "timeout=-1", "a[0]", "laod", "srot", "leaves END", "repeats -1", "'client'", "'other'"):
         assert part in text, part
     assert len(caught.value.problems) >= 9
+
+
+def takes_item(graph):
+    return graph.add_node(lambda item, index: None, name="b")
+
+
+HANDED = {
+    "a map": lambda: takes_item(drawn("a c", "<-a c->")).add_map_edge("a", "b", "c", over=lambda: [1]),
+    "a repeat": lambda: takes_item(drawn("a c", "<-a c->")).add_repeating_edge("a", "b", "c", repeat=2),
+    "a map and an edge": lambda: (
+        takes_item(drawn("a c", "<-a <-b b->")).add_map_edge("a", "b", "c", over=lambda: [1]).add_edge("c", END)
+    ),
+    "a router that sends": lambda: takes_item(drawn("a", "<-a b->")).add_router_edge("a", sends_to_b),
+    "a router whose routes are declared": lambda: takes_item(drawn("a", "<-a b->")).add_router_edge(
+        "a", lambda state: [Send("b", 1)], routes=["b"]
+    ),
+    "a router that nobody can read": lambda: takes_item(drawn("a", "<-a b->")).add_router_edge(
+        "a", functools.partial(getattr, "kind")
+    ),
+    "a node that routes": lambda: (
+        takes_item(drawn("a", "<-a b->")).add_node(sends_to_b, name="r").add_router_edge("a", "r")
+    ),
+    "a map around the subgraph": lambda: (
+        with_subgraph(lambda item: None)
+        .add_node(lambda: None, name="c")
+        .add_map_edge(START, "sub", "c", over=lambda: [1])
+        .add_edge("c", END)
+    ),
+    "nobody, but there is a default": lambda: with_node(lambda item=None, index=0: None),
+}
+
+
+@pytest.mark.parametrize("graph", HANDED.values(), ids=HANDED)
+def test_an_item_that_somebody_may_hand_over_is_no_mistake(graph):
+    graph().compile()
+
+
+def test_an_edge_that_leads_nowhere_known_may_have_been_meant_to_hand_the_item():
+    graph = takes_item(drawn("a c", "<-a c-> <-b b->")).add_map_edge("a", "somewhere", "c", over=lambda: [1])
+    assert ["somewhere" in problem.message for problem in problems(graph)] == [True]
+
+
+def test_only_sums_that_cannot_be_made_are_problems():
+    named = [problem.message for problem in problems(Graph(Tallied).add_node(lambda: None, name="work"))]
+    assert [message.split("'")[1] for message in named] == ["votes", "names"]
 
 
 def test_a_graph_without_a_node_says_so():

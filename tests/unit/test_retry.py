@@ -1,5 +1,8 @@
 """Retry: how long to wait, and when to give up."""
 
+import math
+import re
+
 import pytest
 
 from ropewalk import Retry
@@ -24,7 +27,40 @@ def test_jitter_is_the_same_for_the_same_step_and_differs_among_siblings():
     assert all(8 <= wait <= 12 for wait in waits)
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"backoff": -1}, {"factor": 0.5}, {"jitter": 2}, {"jitter": -0.1}])
-def test_a_policy_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(ValueError, match="attempts >= 1"):
-        Retry(**wrong)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("attempts", 0),
+        ("backoff", -1),
+        ("backoff", math.nan),
+        ("factor", 0.5),
+        ("max_backoff", -1),
+        ("jitter", 2),
+        ("jitter", -0.1),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(setting, value):
+    with pytest.raises(ValueError, match=rf"^Retry's {setting} is .*; not {value!r}\.$"):
+        Retry(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("attempts", "3"),
+        ("attempts", 2.5),
+        ("attempts", True),
+        ("backoff", "1"),
+        ("max_backoff", None),
+        ("on", ("x",)),
+        ("on", [OSError]),
+        ("on", OSError("down")),
+    ],
+)
+def test_a_policy_of_other_kinds_is_refused_and_not_when_a_step_has_failed(setting, value):
+    with pytest.raises(TypeError, match=rf"^Retry's {setting} is .*; not {re.escape(repr(value))}\.$"):
+        Retry(**{setting: value})
+
+
+def test_one_exception_class_need_not_be_a_tuple():
+    assert Retry(on=OSError).on is OSError

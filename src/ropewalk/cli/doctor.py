@@ -15,7 +15,7 @@ from ropewalk.settings import StoreChoice
 _WHY = {
     "stranded": "was left to workers and is not in their queue; this is a mistake in Ropewalk, please report it",
     "unserved": "has been due for {time}, and no worker holds a run of its graph",
-    "waiting": "has been due for {time}; the workers of its graph have no room",
+    "waiting": "has been due for {time}; the workers of its graph have no room, or code that does not fit it",
     "silent": "has no worker, and nothing was written for {time}: its process died, or a step takes long",
 }
 
@@ -56,7 +56,7 @@ def _do(stuck: StuckRun, choice: StoreChoice) -> str:
                 f"start a worker with the file that draws {printable(stuck.graph)!r}: ropewalk worker FILE:graph{store}"
             )
         case "waiting":
-            return "start more workers, or give them more --concurrency"
+            return "start more workers, or more --concurrency; where their code does not fit, one with the older code"
         case _:
             return next_command("resume", stuck.run_id, choice=choice)
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore
+
+NO_RUNS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +67,17 @@ class RunQueue(Protocol):
         ...
 
     async def claim(
-        self, worker: str, *, graphs: Sequence[str], ttl_seconds: float, limit: int = 1
+        self,
+        worker: str,
+        *,
+        graphs: Sequence[str],
+        ttl_seconds: float,
+        limit: int = 1,
+        without: Mapping[str, int] = NO_RUNS,
     ) -> list[ClaimedRun]:
         """Take at most ``limit`` due runs of these graphs, each with epoch + 1 and a lease of ``ttl_seconds``.
 
+        A run in ``without`` is passed over, and stays due for others, as long as its newest entry has that number.
         ``worker`` names one boot of one process: an id that is used again must be a new one. A claim whose answer was
         lost is never prolonged, so it ends by itself.
         """
@@ -84,8 +94,12 @@ class RunQueue(Protocol):
         """
         ...
 
-    async def wait(self, graphs: Sequence[str], *, at_most_seconds: float) -> None:
-        """Return when a run of these graphs may be due, at the latest after so many seconds."""
+    async def wait(
+        self, graphs: Sequence[str], *, at_most_seconds: float, without: Mapping[str, int] = NO_RUNS
+    ) -> None:
+        """Return when a run of these graphs may be due that `claim` would not pass over, at the latest after so many
+        seconds.
+        """
         ...
 
     async def stranded(self, *, limit: int = 100) -> list[str]:

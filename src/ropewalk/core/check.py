@@ -1,7 +1,8 @@
 """Finds every mistake in a drawing before it runs: all of them at once, each with what to do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from ropewalk.core.drawn import Drawing, Drawn, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.plan import END, START, Plan
@@ -33,11 +34,11 @@ def as_meant(drawing: Drawing) -> tuple[Drawing, frozenset[str]]:
     edges: list[Drawn] = []
     loose: set[str] = set()
     for edge in drawing.edges:
-        mended = _mended(edge, drawing)
+        mended = _mended(edge, drawing) if all(isinstance(name, str) for name, _ in _ends(edge)) else None
         if mended is not None and not any(name == START and role != "source" for name, role in _ends(mended)):
             edges.append(mended)
         else:
-            loose |= {name for name, _ in _ends(edge)}
+            loose |= {name for name, _ in _ends(edge) if isinstance(name, str)}
     return drawing.with_edges(edges), frozenset(loose)
 
 
@@ -84,12 +85,20 @@ def _fields(drawing: Drawing) -> Iterator[Problem]:
             yield Problem(
                 message=f"Node {node.name!r} has interrupt={node.interrupt!r}.", hint="It is 'before', 'after' or None."
             )
-        if node.timeout is not None and not node.timeout > 0:
+        if node.timeout is not None and not (_is(node.timeout, int | float) and node.timeout > 0):
             yield Problem(message=f"Node {node.name!r} has timeout={node.timeout!r}.", hint="It is seconds, above 0.")
+        if not _is(node.metadata, Mapping):
+            yield Problem(
+                message=f"Node {node.name!r} has metadata={node.metadata!r}.",
+                hint="It is a dict, shown as ctx.metadata.",
+            )
     for edge in drawing.edges:
         if isinstance(edge, FanDrawn):
-            if edge.over is None and edge.repeat < 1:
-                yield Problem(message=f"Node {edge.node!r} repeats {edge.repeat} times.", hint="repeat is at least 1.")
+            if edge.over is None and not (_is(edge.repeat, int) and edge.repeat >= 1):
+                yield Problem(
+                    message=f"Node {edge.node!r} repeats {edge.repeat!r} times.",
+                    hint="repeat is a whole number, at least 1.",
+                )
             if edge.labels and len(edge.labels) != edge.repeat:
                 yield Problem(
                     message=f"{len(edge.labels)} repeat_names are given for {edge.repeat} repeats of {edge.node!r}.",
@@ -101,7 +110,12 @@ def _edges(drawing: Drawing) -> Iterator[Problem]:
     seen: set[tuple[str, str]] = set()
     for edge in drawing.edges:
         for name, role in _ends(edge):
-            if name == (END if role == "source" else START):
+            if not isinstance(name, str):
+                yield Problem(
+                    message=f"{_told(edge)} names {name!r}, which is no text.",
+                    hint=f"Nodes go by their names.{did_you_mean('', drawing.nodes)}",
+                )
+            elif name == (END if role == "source" else START):
                 where = "An edge leaves END" if role == "source" else "An edge leads to START"
                 yield Problem(message=f"{where} ({_told(edge)}).", hint="START only begins edges, END only ends them.")
             elif name not in (START, END) and name not in drawing.nodes:
@@ -117,7 +131,12 @@ def _edges(drawing: Drawing) -> Iterator[Problem]:
             seen.add((edge.start, edge.end))
 
 
-def _ends(edge: Drawn) -> Iterable[tuple[str, str]]:
+def _is(value: object, kinds: Any) -> bool:
+    """Tell whether ``value`` is of one of ``kinds``; True and False are no numbers."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _ends(edge: Drawn) -> Iterable[tuple[Any, str]]:
     match edge:
         case EdgeDrawn():
             return (edge.start, "source"), (edge.end, "target")

@@ -6,20 +6,25 @@ from typing import Any, Literal, NamedTuple
 from ropewalk.core.check import as_meant, drawing_problems, lonely_node, plan_problems
 from ropewalk.core.context import is_async
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
+from ropewalk.core.handing import handed_nodes
 from ropewalk.core.plan import END, START, Arrow, Fan, Place, Plan, Router, Spread
 from ropewalk.core.signatures import call_of, edge_problems, one_argument, routes_in
+from ropewalk.core.sums import sum_problems
 from ropewalk.errors import GraphInvalid, Problem, did_you_mean
 
 
 def compile_drawing(drawing: Drawing) -> Plan:
     """Return the plan. Raises `GraphInvalid` with every mistake, those of subgraphs included."""
-    plan, problems = _compiled(drawing, drawing.state_class)
+    plan, problems = _compiled(drawing, drawing.state_class, is_handed_items=False)
+    problems += sum_problems(drawing.state_class)
     if problems or plan is None:
         raise GraphInvalid(drawing.name, problems)
     return plan
 
 
-def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | None, list[Problem]]:
+def _compiled(
+    drawing: Drawing, state_class: type[Any] | None, *, is_handed_items: bool
+) -> tuple[Plan | None, list[Problem]]:
     problems = drawing_problems(drawing)
     lonely = lonely_node(drawing)
     if lonely is not None:
@@ -32,8 +37,12 @@ def _compiled(drawing: Drawing, state_class: type[Any] | None) -> tuple[Plan | N
             problems += edge_problems(f"The router after {start!r}", edge.router)
         elif isinstance(edge, FanDrawn) and edge.over is not None:
             problems += edge_problems(f"The over= function of the map edge after {start!r}", edge.over)
-    actions = {node.name: _action(node, drawing, state_class, problems) for node in drawing.nodes.values()}
     mended, loose = as_meant(drawing)
+    handed = drawing.nodes.keys() if is_handed_items or loose else handed_nodes(mended)
+    actions = {
+        node.name: _action(node, state_class, problems, is_handed_items=node.name in handed)
+        for node in drawing.nodes.values()
+    }
     plan = _Builder(mended, actions).plan()
     return plan, problems + plan_problems(plan, mended, loose)
 
@@ -62,7 +71,9 @@ class _Action(NamedTuple):
     parts: dict[str, Any]
 
 
-def _action(node: NodeDrawn, drawing: Drawing, state_class: type[Any] | None, problems: list[Problem]) -> _Action:
+def _action(
+    node: NodeDrawn, state_class: type[Any] | None, problems: list[Problem], *, is_handed_items: bool
+) -> _Action:
     shared: dict[str, Any] = {
         "node": node.name,
         "interrupt": node.interrupt,
@@ -73,11 +84,11 @@ def _action(node: NodeDrawn, drawing: Drawing, state_class: type[Any] | None, pr
     if node.inner is not None:
         inner = node.inner
         problems += _state_problems(node.name, inner.state_class, state_class)
-        plan, found = _compiled(inner, state_class)
+        plan, found = _compiled(inner, state_class, is_handed_items=is_handed_items)
         problems += [Problem(message=f"In subgraph {node.name!r}: {one.message}", hint=one.hint) for one in found]
         return _Action("subgraph", {**shared, "plan": plan})
     assert node.fn is not None
-    call = call_of(node.name, node.fn, state_class, problems)
+    call = call_of(node.name, node.fn, state_class, problems, is_handed_items=is_handed_items)
     return _Action("node", {**shared, "call": call})
 
 

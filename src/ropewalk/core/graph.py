@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from ropewalk.contracts import RunStore
+from ropewalk.core.arguments import check
 from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
@@ -421,6 +422,7 @@ class Graph(Generic[S]):
         self._edit(new_state, replace=True)
 
     def _edit(self, updates: Mapping[str, Any], *, replace: bool) -> None:
+        check("updates", updates, Mapping, "a dict of fields and values")
         run = self._run
         if run is not None and self._resume_at is None and run.status not in (RunStatus.DONE, RunStatus.CANCELLED):
             run.queue_edit(updates, replace=replace)

@@ -3,6 +3,8 @@
 import zlib
 from dataclasses import dataclass
 
+from ropewalk.core.arguments import check_number
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -18,12 +20,18 @@ class Retry:
     """Seconds that no wait exceeds."""
     jitter: float = 0.1
     """Share of the wait by which it may be longer or shorter, spread by step so that siblings do not retry in step."""
-    on: tuple[type[Exception], ...] = (Exception,)
+    on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,)
     """Which exceptions are worth another attempt."""
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.backoff < 0 or self.factor < 1 or not 0 <= self.jitter <= 1:
-            raise ValueError("Retry needs attempts >= 1, backoff >= 0, factor >= 1 and jitter from 0 to 1.")
+        of = "how often the step may run in all, a whole number of 1 or more"
+        check_number("Retry's attempts", self.attempts, of, whole=True, least=1)
+        check_number("Retry's backoff", self.backoff, "seconds, 0 or more", least=0)
+        check_number("Retry's factor", self.factor, "a number of 1 or more", least=1)
+        check_number("Retry's max_backoff", self.max_backoff, "seconds, 0 or more", least=0)
+        check_number("Retry's jitter", self.jitter, "a share, from 0 to 1", least=0, most=1)
+        if not all(map(_is_exception, self.on if isinstance(self.on, tuple) else (self.on,))):
+            raise TypeError(f"Retry's on is a tuple of exception classes, (OSError, TimeoutError); not {self.on!r}.")
 
     def delay(self, failures: int, key: str) -> float | None:
         """Return the seconds to wait after ``failures`` failed attempts, or None when they are spent."""
@@ -32,6 +40,10 @@ class Retry:
         wait = min(self.backoff * self.factor ** (failures - 1), self.max_backoff)
         spread = zlib.crc32(f"{key}:{failures}".encode()) / 0xFFFFFFFF * 2 - 1
         return wait * (1 + self.jitter * spread)
+
+
+def _is_exception(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 NO_RETRY = Retry(attempts=1)

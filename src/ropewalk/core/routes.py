@@ -1,6 +1,6 @@
 """What a router may return, checked and made ready for the log."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from ropewalk.codec import ANY, stored_form
@@ -27,10 +27,14 @@ def routes_of(value: Any, router: Router, plan: Plan, source: str) -> tuple[Rout
 
 
 def items_of(value: Any, spread: Spread, plan: Plan, source: str) -> tuple[Route, ...]:
-    """Return one route per item of a map edge. Raises `WrongReturn` and what `stored_form` raises."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    """Return one route per item of a map edge. Raises `WrongReturn` and what `stored_form` raises.
+
+    A set has another order in each process, and what of a mapping is meant nobody can tell.
+    """
+    if isinstance(value, str | bytes | set | frozenset | Mapping) or not isinstance(value, Iterable):
         who = f"The over= function of the map edge after {source!r}"
-        raise WrongReturn(source, value, "a list of items, one for each step", who=who)
+        expected = "a list of items, one for each step: sorted(...) makes one of a set, list(d.items()) one of a dict"
+        raise WrongReturn(source, cast("object", value), expected, who=who)
     target = plan.places[spread.target]
     return tuple(_item("", item, target) for item in cast("Iterable[Any]", value))
 

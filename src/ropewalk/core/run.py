@@ -10,10 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ropewalk.codec import ANY, legible
 from ropewalk.contracts import RunRecord
+from ropewalk.core.arguments import check
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
@@ -42,6 +44,7 @@ _LOOKS_AGAIN_SECONDS = (0.05, 1.0)
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAGE = 500
+_TEXT_OR_NONE = (str, NoneType)
 
 
 class RunStatus(StrEnum):
@@ -348,6 +351,7 @@ class Run(Generic[S]):
         Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
         """
         pause = pause_id.id if isinstance(pause_id, Pause) else pause_id
+        check("by", by, _TEXT_OR_NONE, "text, or None")
         await self._settled()
 
         async def answer() -> None:
@@ -407,6 +411,7 @@ class Run(Generic[S]):
 
     async def cancel(self, reason: str | None = None) -> None:
         """End the run: durable first, then every step in flight is cancelled and cleans up. Raises `RunFinished`."""
+        check("reason", reason, _TEXT_OR_NONE, "text, or None")
         await self._settled()
         fact = RunStopped("run_cancelled", code="run_cancelled", message=reason and legible(reason))
 
@@ -422,6 +427,8 @@ class Run(Generic[S]):
         It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises for
         ``updates``.
         """
+        check("at", at, (int, NoneType), "the number of an entry, or None")
+        check("updates", updates, (Mapping, NoneType), "a dict of fields and values")
         await self._settled()
         writes = self._desk.shape.returned(updates, "The fork") if updates else []
         return await self._desk.fork(self, at, [StateEdited(writes, at_rest=True)] if writes else [])
@@ -451,6 +458,8 @@ class Run(Generic[S]):
             self._committing = here.create_task(self.commit_queued())
 
     def _edited(self, updates: Mapping[str, Any], *, replace: bool, by: str | None) -> StateEdited:
+        check("updates", updates, Mapping, "a dict of fields and values")
+        check("by", by, _TEXT_OR_NONE, "text, or None")
         shape = self._desk.shape
         writes = shape.replaced(updates, "The edit") if replace else shape.returned(updates, "The edit")
         return StateEdited(writes, by and legible(by))

@@ -17,7 +17,14 @@ from ropewalk.errors import Problem
 _FILLED = ("state", "ctx", "item", "index")
 
 
-def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | None, problems: list[Problem]) -> Call:
+def call_of(
+    name: str,
+    fn: Callable[..., Any],
+    state_class: type[BaseModel] | None,
+    problems: list[Problem],
+    *,
+    is_handed_items: bool = True,
+) -> Call:
     """Return how to call a node's function; add to ``problems`` each parameter that nobody fills."""
     hints = _hints(fn)
     params: list[tuple[str, str]] = []
@@ -35,6 +42,8 @@ def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | No
             params.append((parameter.name, source))
             if source == "item" and parameter.name in hints:
                 item = TypeAdapter(hints[parameter.name])
+            if source in ("item", "index") and not is_handed_items and parameter.default is parameter.empty:
+                problems.append(_unhanded(name, parameter.name))
         elif parameter.default is parameter.empty and parameter.kind in (
             parameter.POSITIONAL_ONLY,
             parameter.POSITIONAL_OR_KEYWORD,
@@ -56,6 +65,13 @@ def call_of(name: str, fn: Callable[..., Any], state_class: type[BaseModel] | No
         )
     simple = is_async(fn) and [source for _, source in params] in ([], ["state"]) and _is_positional(fn, params)
     return Call(fn=fn, is_async=is_async(fn), params=tuple(params), is_simple=simple, item=item)
+
+
+def _unhanded(name: str, parameter: str) -> Problem:
+    return Problem(
+        message=f"Node {name!r} takes {parameter!r}, which nobody fills: no map edge, repeat or Send leads to it.",
+        hint=f"Draw what hands it items: add_map_edge(..., {name!r}, ..., over=...); or drop the parameter.",
+    )
 
 
 def _is_positional(fn: Callable[..., Any], params: list[tuple[str, str]]) -> bool:
@@ -105,21 +121,33 @@ def routes_in(fn: Callable[..., Any]) -> tuple[str, ...] | None:
     declared = _literals(_hints(fn).get("return"))
     if declared:
         return declared
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(_plain(fn))))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    definition = next(
-        (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)), None
-    )
-    if definition is None:
-        return None
     names = _names(fn)
     found: list[str] = []
-    for returned in _returns(definition.body):
+    for returned in _returned(fn):
         if returned is None or not _collect(returned, names, found):
             return None
     return tuple(dict.fromkeys(found)) or None
+
+
+def may_send(fn: Callable[..., Any]) -> bool:
+    """Tell whether a router may choose by `Send`: it does not where its source shows that names are all it returns."""
+    names = _names(fn)
+    returned = _returned(fn)
+    return not returned or any(
+        value is None or not _collect(value, names, []) or any(isinstance(part, ast.Call) for part in ast.walk(value))
+        for value in returned
+    )
+
+
+def _returned(fn: Callable[..., Any]) -> "list[ast.expr | None]":
+    """Return what a function's ``return``s say; nothing where its source cannot be read."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(_plain(fn))))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    definitions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    definition = next(definitions, None)
+    return [] if definition is None else [*_returns(definition.body)]
 
 
 def _collect(value: ast.expr, names: dict[str, Any], found: list[str]) -> bool:

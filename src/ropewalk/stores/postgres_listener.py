@@ -4,7 +4,7 @@ A lost notification costs time, never a run: whoever waits looks by itself when 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 
@@ -29,8 +29,8 @@ class Listener:
         self._tried = asyncio.Event()
         """The connection listens, or could not be had."""
 
-    async def wait(self, graphs: Sequence[str], at_most_seconds: float) -> None:
-        """Return when a run of these graphs is due or announced, or the time is over."""
+    async def wait(self, graphs: Sequence[str], at_most_seconds: float, without: Mapping[str, int]) -> None:
+        """Return when a run of these graphs is due that is not passed over, or is announced, or the time is over."""
         heard = asyncio.Event()
         self._waiting[heard] = frozenset(graph[:_LONGEST_NAME] for graph in graphs)
         try:
@@ -38,7 +38,7 @@ class Listener:
                 self._task = asyncio.get_running_loop().create_task(self._listen())
             await self._tried.wait()  # what is announced while the table is looked at must be heard
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(at_most_seconds, await self._due_in(graphs))):
+                async with asyncio.timeout(min(at_most_seconds, await self._due_in(graphs, without))):
                     await heard.wait()
         finally:
             del self._waiting[heard]
@@ -53,9 +53,9 @@ class Listener:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _due_in(self, graphs: Sequence[str]) -> float:
+    async def _due_in(self, graphs: Sequence[str], without: Mapping[str, int]) -> float:
         async def next_wake(session: Session) -> float:
-            row = await session.row("next_wake", graphs=[*graphs])
+            row = await session.row("next_wake", graphs=[*graphs], without=[*without], lasts=[*without.values()])
             return inf if row is None or row[0] is None else max(row[0], 0.0)
 
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.contracts import NewRun
-from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer, QueuedRun
+from ropewalk.contracts.run_queue import NO_RUNS, ClaimedRun, LeaseRenewer, QueuedRun
 from ropewalk.errors import RunNotFound
 from ropewalk.stores.postgres_reads import record
 from ropewalk.stores.postgres_renewer import PostgresLeaseRenewer
@@ -32,10 +32,22 @@ class PostgresRunQueue:
         await self._announce({graph for (graph,) in rows})
 
     async def claim(
-        self, worker: str, *, graphs: Sequence[str], ttl_seconds: float, limit: int = 1
+        self,
+        worker: str,
+        *,
+        graphs: Sequence[str],
+        ttl_seconds: float,
+        limit: int = 1,
+        without: Mapping[str, int] = NO_RUNS,
     ) -> list[ClaimedRun]:
         rows = await self._rows(
-            "take", worker=worker, graphs=[*dict.fromkeys(graphs)], ttl=float(ttl_seconds), limit=max(limit, 0)
+            "take",
+            worker=worker,
+            graphs=[*dict.fromkeys(graphs)],
+            ttl=float(ttl_seconds),
+            limit=max(limit, 0),
+            without=[*without],
+            lasts=[*without.values()],
         )
         return [ClaimedRun(record=record(row), taken_from=row[-1]) for row in rows]
 
@@ -49,8 +61,10 @@ class PostgresRunQueue:
         if wake_in_seconds <= 0:
             await self._announce({graph for (graph,) in rows})
 
-    async def wait(self, graphs: Sequence[str], *, at_most_seconds: float) -> None:
-        await self._store.ask(lambda parts: parts.listener.wait(graphs, at_most_seconds))
+    async def wait(
+        self, graphs: Sequence[str], *, at_most_seconds: float, without: Mapping[str, int] = NO_RUNS
+    ) -> None:
+        await self._store.ask(lambda parts: parts.listener.wait(graphs, at_most_seconds, without))
 
     async def stranded(self, *, limit: int = 100) -> list[str]:
         return [run_id for (run_id,) in await self._rows("stranded", limit=limit)]

@@ -4,7 +4,7 @@ Four things can be wrong with a RUNNING run, from the worst to the most common:
 
 - stranded: it was left to workers and is not in their queue. This never happens; a doctor looks all the same;
 - unserved: it has been due for long, and no worker holds any run of its graph;
-- waiting: it has been due for long, and those who hold other runs of its graph have no room;
+- waiting: it has been due for long, and those who hold other runs of its graph have no room, or code that does not fit;
 - silent: it was driven without workers and its log has not grown for long. Its process died, or a step takes long.
 """
 

@@ -1,6 +1,7 @@
 """Drives one claimed run to where it stops, and gives back what it could not bring there.
 
-1. Fold the log at the claimed epoch. What this graph cannot read is left to another worker, or fails: `on_mismatch`.
+1. Fold the log at the claimed epoch. What this graph cannot read is left to another worker at once, and claimed around
+   from now on (`workers/misfits.py`), or fails: `on_mismatch`.
 2. A run whose worker died begins with a reset, which counts the death; one that was handed over just goes on.
 3. The engine drives it. The append that pauses or ends the run gives up the lease, so there is nothing left to do.
 4. A run that is still RUNNING is given back. When something was in flight, a reset says so first.
@@ -18,6 +19,7 @@ from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
 from ropewalk.workers.heartbeat import Lease
+from ropewalk.workers.misfits import Misfits
 
 log = logging.getLogger("ropewalk")
 
@@ -45,9 +47,6 @@ class Troubles:
         times = self._times[run_id] = self._times.get(run_id, 0) + 1
         return min(_AGAIN_SECONDS * 2 ** min(times - 1, 10), _AGAIN_AT_MOST_SECONDS)
 
-    def is_new(self, run_id: str) -> bool:
-        return run_id not in self._times
-
     def are_too_many(self, run_id: str) -> bool:
         return self._times.get(run_id, 0) + 1 >= DEATHS_ALLOWED
 
@@ -67,6 +66,7 @@ class Drive:
         desk: Desk,
         queue: RunQueue,
         troubles: Troubles,
+        misfits: Misfits,
         previous: "Drive | None",
     ) -> None:
         """``previous`` is one of the same run that was lost: its nodes must have ended before they may begin again."""
@@ -78,6 +78,7 @@ class Drive:
         self._desk = desk
         self._queue = queue
         self._troubles = troubles
+        self._misfits = misfits
         self._engine: Engine | None = None
         self._lost = False
         self._winding_down = False
@@ -199,9 +200,12 @@ class Drive:
             except RunTaken:
                 log.info("run %s was taken from this worker", self.run_id)
             return
-        if self._troubles.is_new(self.run_id):
+        if self._misfits.is_new(self.run_id):
             log.warning("run %s is left to another worker: %s", self.run_id, misfit)
-        await self._release_after_trouble()
+        if self._misfits.note(self.run_id, self.claim.record.last):
+            await self._release()
+        else:  # too many to claim around: nobody gets it for a while, which is better than to claim it for ever
+            await self._release_after_trouble()
 
     async def _release_after_trouble(self) -> None:
         seconds = self._troubles.seconds_until_next_try(self.run_id)

@@ -19,6 +19,7 @@ from ropewalk.core.graph import Graph
 from ropewalk.errors import QueueMissing, StoreUnavailable
 from ropewalk.workers.driving import Drive, OnMismatch, Troubles
 from ropewalk.workers.heartbeat import Heartbeat, Lease
+from ropewalk.workers.misfits import Misfits
 
 log = logging.getLogger("ropewalk")
 
@@ -67,6 +68,7 @@ class Worker:
         self._drives: dict[str, Drive] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._troubles = Troubles()
+        self._misfits = Misfits()
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._freed = asyncio.Event()
@@ -137,7 +139,13 @@ class Worker:
 
     async def _claim(self, limit: int) -> int:
         asked_at = self._heartbeat.now()
-        claims = await self._queue.claim(self.name, graphs=[*self._desks], ttl_seconds=self.lease, limit=limit)
+        claims = await self._queue.claim(
+            self.name,
+            graphs=[*self._desks],
+            ttl_seconds=self.lease,
+            limit=limit,
+            without=self._misfits.passed_over(),
+        )
         for claim in claims:
             self._take(claim, asked_at)
         return len(claims)
@@ -154,6 +162,7 @@ class Worker:
             desk=self._desks[record.graph],
             queue=self._queue,
             troubles=self._troubles,
+            misfits=self._misfits,
             previous=previous,
         )
         if self._stopping.is_set():
@@ -181,7 +190,8 @@ class Worker:
         self._freed.clear()
         if free:
             await self._either(asyncio.sleep(_BREATH_SECONDS))
-            await self._either(self._queue.wait([*self._desks], at_most_seconds=_POLL_SECONDS))
+            without = self._misfits.passed_over()
+            await self._either(self._queue.wait([*self._desks], at_most_seconds=_POLL_SECONDS, without=without))
         elif len(self._tasks) >= self.concurrency:
             await self._either(self._freed.wait())
 
