@@ -38,11 +38,14 @@ ROOMS = {
     "core, pure": Room(tuple(f"core/{name}.py" for name in PURE.split()), ("words",)),
     "core, acting": Room(tuple(f"core/{name}.py" for name in ACTING.split()), ("words", "contracts", "core, pure")),
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
+    "llm": Room(("llm/*.py",), ("words", "contracts"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
-    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers"), drivers=True),
-    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime")),
+    "runtime": Room(
+        ("runtime.py",), ("words", "contracts", *CORE, "stores", "llm", "settings", "workers"), drivers=True
+    ),
+    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "llm", "settings", "runtime")),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),
 }
@@ -145,6 +148,7 @@ def test_compat_holds_only_re_exports() -> None:
         ("stores/memory.py", "importlib.import_module('ropewalk.core.engine')", "may import"),
         ("workers/worker.py", "from ropewalk.stores.postgres import PostgresRunStore", "may import"),
         ("workers/heartbeat.py", "import psycopg", "drivers"),
+        ("llm/scripted.py", "from ropewalk.core.run import Run", "may import"),
     ],
 )
 def test_the_table_objects_to(file: str, source: str, word: str) -> None:
@@ -161,6 +165,7 @@ def test_the_table_objects_to(file: str, source: str, word: str) -> None:
         ("cli/__init__.py", "ropewalk.errors.RopewalkError"),
         ("compat/primegraph/__init__.py", "ropewalk.Graph"),
         ("stores/postgres.py", "asyncpg"),
+        ("llm/openai.py", "openai"),
     ],
 )
 def test_the_table_allows(file: str, module: str) -> None:

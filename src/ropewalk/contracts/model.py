@@ -56,6 +56,8 @@ class Usage:
     """Of the output."""
     cost: float | None = 0.0
     """US dollars; None as soon as one call's price is unknown."""
+    unmeasured_calls: int = 0
+    """Answers whose provider did not tell what they used: then the numbers above are too low."""
 
     def __add__(self, other: "Usage") -> "Usage":
         cost = None if self.cost is None or other.cost is None else self.cost + other.cost
@@ -66,6 +68,7 @@ class Usage:
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cost=cost,
+            unmeasured_calls=self.unmeasured_calls + other.unmeasured_calls,
         )
 
 
