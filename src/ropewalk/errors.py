@@ -18,7 +18,7 @@ It is one file because it is one vocabulary: codes, messages and the tree below 
     ├── RunError            one run
     │   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
     │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
-    │   ├── PauseNotFound, AlreadyAnswered
+    │   ├── PauseNotFound, AlreadyAnswered, PauseExpired, AnswerInvalid
     │   ├── GraphChanged    the log tells of a node or field that the graph no longer has
     │   └── EntryNotFound
     ├── StoreUnavailable    the medium failed; the run is given back, nothing is lost
@@ -29,10 +29,17 @@ It is one file because it is one vocabulary: codes, messages and the tree below 
     │   ├── ModelStreamBroken, ModelStalled, ModelReplyUnreadable      half an answer is none
     │   ├── ConversationInvalid     calls and results do not pair; nothing was sent
     │   └── ModelLimitReached, ModelCircuitOpen, ModelScriptEnded
+    ├── ToolInvalid         a function cannot be a tool, or a tool cannot be used as it was given
+    ├── ToolProblem         a tool call came to no good, and the loop was not to tell the model, or not again
+    │   └── ToolUnknown, ToolArgumentsInvalid, ToolTimeout, ToolOutcomeUnknown, ToolServerFailed, ToolErrors
+    ├── ReplyNotFinal       a model's reply ended in a way that is no answer
+    │   └── ReplyCutOff, ReplyRefused
+    ├── OutputInvalid       a model's final answer did not fit its schema, as often as it was told so
     └── PartMissing         an optional part is not installed
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar, NamedTuple
 
@@ -400,6 +407,28 @@ class AlreadyAnswered(RunError):
         )
 
 
+class PauseExpired(RunError):
+    code = "pause_expired"
+
+    def __init__(self, run_id: str, pause_id: str, expired_at: float) -> None:
+        self.pause_id = pause_id
+        self.expired_at = expired_at
+        when = datetime.fromtimestamp(expired_at, UTC).isoformat(timespec="seconds")
+        super().__init__(
+            run_id,
+            f"Pause {pause_id!r} of run {run_id!r} could be answered until {when}, and nobody did. "
+            "resume() lets the run go on without an answer.",
+        )
+
+
+class AnswerInvalid(RunError, ValueError):
+    code = "answer_invalid"
+
+    def __init__(self, run_id: str, pause_id: str, why: str) -> None:
+        self.pause_id = pause_id
+        super().__init__(run_id, f"Pause {pause_id!r} of run {run_id!r} was not answered: {why}")
+
+
 class EntryNotFound(RunError):
     code = "entry_not_found"
 
@@ -570,6 +599,123 @@ class ModelScriptEnded(ModelError):
             "script, or pass a function that answers every request.",
             provider="scripted",
             model="scripted",
+        )
+
+
+class ToolInvalid(RopewalkError, TypeError):
+    code = "tool_invalid"
+
+    def __init__(self, tool: str, why: str, do: str) -> None:
+        self.tool = tool
+        super().__init__(f"{tool!r} cannot be a tool as it is: {why}. {do}")
+
+
+class ToolProblem(RopewalkError):
+    """A tool call that the model was not to be told about, or not once more."""
+
+    code = "tool_problem"
+
+    def __init__(self, tool: str, message: str) -> None:
+        self.tool = tool
+        super().__init__(message)
+
+
+class ToolUnknown(ToolProblem):
+    code = "tool_unknown"
+
+    def __init__(self, tool: str, known: Iterable[str]) -> None:
+        super().__init__(tool, f"There is no tool {tool!r}.{did_you_mean(tool, known)}")
+
+
+class ToolArgumentsInvalid(ToolProblem, ValueError):
+    code = "tool_arguments_invalid"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"Tool {tool!r} was not called, its arguments do not fit: {why}")
+
+
+class ToolTimeout(ToolProblem, TimeoutError):
+    code = "tool_timeout"
+
+    def __init__(self, tool: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(tool, f"Tool {tool!r} took longer than its timeout of {seconds:g} s.")
+
+
+class ToolOutcomeUnknown(ToolProblem):
+    code = "tool_outcome_unknown"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"Whether tool {tool!r} took effect is not known: {why}.")
+
+
+class ToolServerFailed(ToolProblem):
+    code = "tool_server_failed"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"{tool} failed: {why}")
+
+
+class ToolErrors(ToolProblem):
+    code = "tool_errors"
+
+    def __init__(self, tool: str, rounds: int, last: str) -> None:
+        self.rounds = rounds
+        super().__init__(
+            tool,
+            f"All tool calls of {rounds} rounds in a row failed, more than max_failed_rounds allows; the last, of "
+            f"{tool!r}: {last} Mend the tool or its description, or raise max_failed_rounds; then resume().",
+        )
+
+
+class ReplyNotFinal(RopewalkError):
+    """The model replied in full, and its reply is no answer; `text` is what there is of it."""
+
+    code = "reply_not_final"
+
+    def __init__(self, model: str, finish: str, text: str, message: str) -> None:
+        self.model = model
+        self.finish = finish
+        self.text = text
+        super().__init__(message)
+
+
+class ReplyCutOff(ReplyNotFinal):
+    code = "reply_cut_off"
+
+    def __init__(self, model: str, finish: str, text: str) -> None:
+        why = "the model's window is full" if finish == "context" else "it had reached max_tokens"
+        super().__init__(
+            model,
+            finish,
+            text,
+            f"The reply of {model!r} was cut off: {why}. Half an answer is none, and none of its tool calls was run. "
+            "Give it more room (max_tokens, a Window, a Summary); resume() asks again.",
+        )
+
+
+class ReplyRefused(ReplyNotFinal):
+    code = "reply_refused"
+
+    def __init__(self, model: str, finish: str, text: str) -> None:
+        who = "its provider's filter stopped it" if finish == "filter" else "the model refused"
+        super().__init__(
+            model,
+            finish,
+            text,
+            f"{model!r} gave no answer: {who}{f' ({_short(text)})' if text else ''}. Change what it is asked; "
+            "resume() asks again.",
+        )
+
+
+class OutputInvalid(RopewalkError, ValueError):
+    code = "output_invalid"
+
+    def __init__(self, schema: str, times: int, why: str) -> None:
+        self.schema = schema
+        super().__init__(
+            f"The final answer did not fit {schema} in {times} tries; the last: {why} "
+            "Simplify the schema, raise output_retries, or take another output_mode."
         )
 
 

@@ -27,8 +27,8 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot state "
-    "versions view"
+    "__init__ buffers check drawing* drawn facts layout* offers places plan resuming retry routes schedule snapshot "
+    "state versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
 CORE = ("core, pure", "core, acting")
@@ -39,13 +39,20 @@ ROOMS = {
     "core, acting": Room(tuple(f"core/{name}.py" for name in ACTING.split()), ("words", "contracts", "core, pure")),
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
     "llm": Room(("llm/*.py",), ("words", "contracts"), drivers=True),
+    "agent": Room(("agent/*.py",), ("words", "contracts", *CORE)),
+    "tool servers": Room(("toolservers/*.py",), ("words", "contracts", *CORE, "agent"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py",), ("words", "contracts", *CORE, "stores", "llm", "settings", "workers"), drivers=True
+        ("runtime.py", "tool_graph.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "settings", "workers"),
+        drivers=True,
     ),
-    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "llm", "settings", "runtime")),
+    "public names": Room(
+        ("__init__.py", "later.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "tool servers", "settings", "runtime"),
+    ),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),
 }

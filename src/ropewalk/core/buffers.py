@@ -158,6 +158,8 @@ def thaw(value: Any) -> Any:
 
 def alike(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of equal types all the way down: 1, 1.0 and True are not alike."""
+    if one is other:
+        return True
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
