@@ -127,6 +127,6 @@ def _id(call_id: str) -> str:
 
 def _is_of(blocks: list[JsonObject], message: LLMMessage) -> bool:
     """Tell whether the message still says what its blocks say: an edited one is told anew, without its thoughts."""
-    calls = [read_call(b["name"], b["id"], b["input"]) for b in blocks if b.get("type") == "tool_use"]
+    calls = [read_call(b["name"], _id(b["id"]), b["input"]) for b in blocks if b.get("type") == "tool_use"]
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
     return calls == (message.tool_calls or []) and text == message.text

@@ -8,6 +8,9 @@ from ropewalk.errors import PartUnknown
 NAME = re.compile(r"(?P<scheme>[a-z][\w.+-]*):(?P<model>.+?)(?:@(?P<base_url>https?://\S+))?")
 EXAMPLES = ("openai:gpt-5.4-mini", "openai:llama3@http://localhost:11434/v1", "anthropic:claude-sonnet-5")
 
+BY_KEY = {"OPENAI_API_KEY": "openai:gpt-5.4-mini", "ANTHROPIC_API_KEY": "anthropic:claude-sonnet-5"}
+"""The model that is meant where only a key is given."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelName:

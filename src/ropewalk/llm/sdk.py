@@ -9,6 +9,7 @@ Both vendors' SDKs are made by one generator and share the names that are used h
 """
 
 import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -31,7 +32,7 @@ from ropewalk.errors import (
 from ropewalk.llm.prices import Prices, priced
 from ropewalk.llm.sse import EventReader
 from ropewalk.llm.trouble import in_our_words, retry_after, told_error
-from ropewalk.llm.wire import Fold, JsonObject, Wire, below
+from ropewalk.llm.wire import Fold, JsonObject, Wire, below, sendable
 
 PINGS_COUNT_FOR = 10
 """So many idle timeouts a provider may pass with signs of life alone, before it is held for stalled."""
@@ -61,6 +62,11 @@ class _Connected:
     client: Any
     create: Any
     """Sends a request; gives the answer when its status is known, its body still to be read."""
+    names: frozenset[str]
+    """Of its arguments."""
+
+    def send(self, arguments: JsonObject) -> Any:
+        return self.create(**sendable(arguments, self.names))
 
 
 class SdkCalls:
@@ -82,7 +88,7 @@ class SdkCalls:
         arguments = self._arguments(request, model, stream=False)
         begun = False
         try:
-            async with self._here().create(**arguments) as response:
+            async with self._here().send(arguments) as response:
                 begun = True
                 body = await response.http_response.aread()
             return self._whole(self._wire.read, _json(body), model)
@@ -95,7 +101,7 @@ class SdkCalls:
         arguments = self._arguments(request, model, stream=True)
         begun = False
         try:
-            async with self._here().create(**arguments) as response:
+            async with self._here().send(arguments) as response:
                 begun = True
                 fold = self._wire.fold()
                 async for event in self._events(response.http_response):
@@ -126,7 +132,8 @@ class SdkCalls:
                 del self._connected[ended]  # its sockets hold the loop: nothing else would let go of it
             client = self._vendor.make(self._idle_seconds)
             endpoint = self._vendor.endpoint(client)
-            connected = _Connected(client=client, create=endpoint.with_streaming_response.create)
+            names = frozenset(inspect.signature(endpoint.create).parameters)
+            connected = _Connected(client=client, create=endpoint.with_streaming_response.create, names=names)
             self._connected[loop] = connected
         return connected
 
@@ -202,8 +209,6 @@ def _ours(error: Exception, sdk: Any, idle_seconds: float, *, begun: bool) -> Mo
         if begun:
             return ModelStreamBroken(f"the connection broke within the answer ({_said(error)})")
         return ModelUnreachable(f"the connection broke before an answer came ({_said(error)})")
-    if isinstance(error, TypeError) and "unexpected keyword" in str(error):
-        return ModelRequestInvalid(f"{error}; what the SDK does not know goes into extra_body")
     if "api_key" in str(error) or "credentials" in str(error) or "authentication" in str(error):
         return ModelKeyRejected(str(error))
     if begun and isinstance(error, MISSHAPEN):

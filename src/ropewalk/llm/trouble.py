@@ -48,6 +48,8 @@ TOO_LONG = re.compile(
 )
 NO_CREDIT = re.compile(r"credit balance is too low|exceeded your current quota", re.I)
 KEY = re.compile(r"\b(sk|key|pk|xai|gsk)[-_][\w*-]{6,}|(?<=Bearer )\S+")
+SHORTEST_KEY = 8
+"""A shorter one is no secret, and its letters are in every text."""
 ADVICE: Mapping[type[ModelError], tuple[str, str]] = {
     ModelRequestInvalid: ("refused the request", "Read what it says; the same request will be refused again."),
     ModelContextFull: ("cannot read that much", "Keep a window or a summary of the messages, or use a larger model."),
@@ -101,7 +103,7 @@ def in_our_words(error: ModelError, *, provider: str, model: str, secrets: tuple
 
 def without_keys(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
-        if secret:
+        if len(secret) >= SHORTEST_KEY:
             text = text.replace(secret, "***")
     return KEY.sub("***", text)[:2000]
 

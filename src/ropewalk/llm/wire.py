@@ -1,7 +1,7 @@
 """What the wires of all providers have in common: calls, usage and finishes out of JSON, requests into it."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -38,6 +38,15 @@ class Wire:
     read: Callable[[JsonObject], Reply]
     """The body of an answer that was not streamed. Raises `ModelError`."""
     fold: Callable[[], Fold]
+
+
+def sendable(arguments: JsonObject, known: Container[str]) -> JsonObject:
+    """Move what the SDK's ``create`` has no name for into ``extra_body``: the provider is the one to refuse it."""
+    unknown = {name: value for name, value in arguments.items() if name not in known}
+    if not unknown:
+        return arguments
+    kept = {name: value for name, value in arguments.items() if name in known}
+    return {**kept, "extra_body": {**unknown, **below(arguments, "extra_body")}}
 
 
 def with_extra(body: JsonObject, request: ModelRequest) -> JsonObject:

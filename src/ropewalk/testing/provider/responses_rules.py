@@ -86,7 +86,8 @@ def _pairing(items: Sequence[Item]) -> Iterator[Refusal]:
     for result in results:
         if result not in calls:
             yield Refusal(400, f"No tool call found for function call output with call_id {result}.", param="input")
-    for item, following in zip(items, [*items[1:], {}], strict=True):
+    for number, item in enumerate(items):
+        following: Item = items[number + 1] if number + 1 < len(items) else {"type": "the end"}
         if item.get("type") == "reasoning" and following.get("type", "message") not in ("message", "function_call"):
             yield Refusal(
                 400, f"Item '{item.get('id')}' of type 'reasoning' was provided without its required following item."
