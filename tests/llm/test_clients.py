@@ -5,8 +5,11 @@ import itertools
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from tests.llm.looping import in_a_loop
 from ropewalk.contracts.messages import LLMMessage
 from ropewalk.contracts.model import Model, ModelRequest, Reply, TextPart
 from ropewalk.errors import ModelError, ModelKeyRejected, ModelStalled, ModelUnreachable, PartMissing, PartUnknown
-from ropewalk.llm import AnthropicClient, OpenAIClient, Retrying
+from ropewalk.llm import AnthropicClient, Fallback, OpenAIClient, Retrying, ScriptedModel, with_default_retries
 from ropewalk.runtime import default_model, open_model
 from ropewalk.testing.provider import Break, LocalProvider, Refuse, Say
 
@@ -218,6 +221,52 @@ def test_an_sdk_that_is_not_installed_is_told_with_the_line_that_installs_it(tmp
     assert "pip install 'ropewalk[openai]'" in ran.stdout
     assert "pip install 'ropewalk[anthropic]'" in ran.stdout
     assert issubclass(PartMissing, ImportError)
+
+
+@APIS
+def test_loops_of_several_threads_share_a_client(api: str) -> None:
+    models: list[Model] = []
+    addresses: list[LocalProvider] = []
+    ready, done = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with LocalProvider(scenario=lambda asked: "hi") as provider:
+            addresses.append(provider)
+            models.append(CLIENTS[api](provider))
+            ready.set()
+            await asyncio.to_thread(done.wait, 10)
+
+    async def ask() -> list[str]:
+        replies = await asyncio.gather(*(models[0].answer(ASK) for _ in range(5)))
+        await models[0].close()
+        return [reply.message.text for reply in replies]
+
+    with ThreadPoolExecutor(5) as pool:
+        serving = pool.submit(asyncio.run, serve())
+        assert ready.wait(10)
+        asking = [pool.submit(asyncio.run, ask()) for _ in range(4)]
+        assert [found.result(10) for found in asking] == [["hi"] * 5] * 4
+        done.set()
+        serving.result(10)
+    assert len(addresses[0].requests) == 20
+
+
+@in_a_loop
+async def test_a_long_answer_needs_no_stream() -> None:
+    """Anthropic's SDK refuses this of its own accord unless a timeout is given."""
+    async with LocalProvider(scenario=lambda asked: "hi") as provider:
+        model = CLIENTS["messages"](provider)
+        assert (await model.answer(replace(ASK, max_tokens=128_000))).finish == "stop"
+        await model.close()
+
+
+def test_a_bare_client_is_asked_again_by_default_and_nothing_else_is_touched() -> None:
+    client = AnthropicClient("k")
+    steady = with_default_retries(client)
+    assert isinstance(steady, Retrying)
+    assert steady.model is client
+    for model in (steady, Fallback([client]), ScriptedModel([])):
+        assert with_default_retries(model) is model
 
 
 # Names

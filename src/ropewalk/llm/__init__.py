@@ -3,6 +3,7 @@
 from ropewalk.contracts.limits import Limits
 from ropewalk.llm.anthropic import AnthropicClient
 from ropewalk.llm.circuit import CircuitBreaker
+from ropewalk.llm.defaults import with_default_retries
 from ropewalk.llm.fallback import Fallback
 from ropewalk.llm.metered import Metered
 from ropewalk.llm.openai import OpenAIClient
@@ -25,4 +26,5 @@ __all__ = [
     "Retrying",
     "ScriptedModel",
     "ScriptedReply",
+    "with_default_retries",
 ]

@@ -14,6 +14,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Lock
 from types import ModuleType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -80,6 +81,7 @@ class SdkCalls:
         self._model = model
         self._idle_seconds = idle_timeout
         self._prices = prices
+        self._lock = Lock()  # loops of several threads may ask
         self._connected: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connected] = WeakKeyDictionary()
 
     async def answer(self, request: ModelRequest) -> Reply:
@@ -113,7 +115,8 @@ class SdkCalls:
 
     async def close(self) -> None:
         """Close the connections of the running loop."""
-        connected = self._connected.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            connected = self._connected.pop(asyncio.get_running_loop(), None)
         if connected is not None:
             await connected.client.close()
 
@@ -126,16 +129,18 @@ class SdkCalls:
 
     def _here(self) -> _Connected:
         loop = asyncio.get_running_loop()
-        connected = self._connected.get(loop)
-        if connected is None:
-            for ended in [known for known in self._connected if known.is_closed()]:
-                del self._connected[ended]  # its sockets hold the loop: nothing else would let go of it
-            client = self._vendor.make(self._idle_seconds)
-            endpoint = self._vendor.endpoint(client)
-            names = frozenset(inspect.signature(endpoint.create).parameters)
-            connected = _Connected(client=client, create=endpoint.with_streaming_response.create, names=names)
-            self._connected[loop] = connected
-        return connected
+        with self._lock:
+            return self._connected.get(loop) or self._connect(loop)
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> _Connected:
+        for ended in [known for known in self._connected if known.is_closed()]:
+            del self._connected[ended]  # its sockets hold the loop: nothing else would let go of it
+        client = self._vendor.make(self._idle_seconds)
+        endpoint = self._vendor.endpoint(client)
+        names = frozenset(inspect.signature(endpoint.create).parameters)
+        made = _Connected(client=client, create=endpoint.with_streaming_response.create, names=names)
+        self._connected[loop] = made
+        return made
 
     async def _events(self, response: Any) -> AsyncIterator[JsonObject]:
         """Yield a stream's events to its end. Raises `ModelStalled` if only signs of life come for too long."""
