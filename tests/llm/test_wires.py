@@ -17,6 +17,7 @@ from ropewalk.llm.openai_chat import ChatFold, read
 from ropewalk.llm.openai_chat import wire as chat_wire
 from ropewalk.llm.output_schema import closed, is_closed
 from ropewalk.llm.sse import EventReader
+from ropewalk.llm.trouble import retry_after
 from ropewalk.testing.provider import LocalProvider, Say
 from ropewalk.testing.provider.cues import Cue
 
@@ -172,6 +173,27 @@ def test_what_a_provider_alone_knows_passes_through(api: str) -> None:
     body = body_of(api, asked(extra={**extra, "extra_headers": {"x-team": "a"}}, idempotency_key="key-1"))
     flat = {**extra, **extra.get("extra_body", {})}
     assert all(body[name] == value for name, value in flat.items() if name != "extra_body")
+
+
+def test_a_providers_own_tools_stand_beside_ours() -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    body = body_of("messages", asked(tools=(ADD,), extra={"tools": [search]}))
+    assert [tool["name"] for tool in body["tools"]] == ["add", "web_search"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:40 GMT"}, 90.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_what_to_wait_is_told_as_a_number_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, 10.0) == seconds
 
 
 @APIS

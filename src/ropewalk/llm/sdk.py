@@ -11,6 +11,7 @@ Both vendors' SDKs are made by one generator and share the names that are used h
 import asyncio
 import inspect
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -169,8 +170,9 @@ class SdkCalls:
             reply = read(given)
         except MISSHAPEN as error:
             raise ModelReplyUnreadable(f"it has another shape than agreed ({type(error).__name__}: {error})") from error
-        usage = priced(reply.usage, reply.model or model, self._prices)
-        return replace(reply, usage=usage, model=reply.model or model)
+        told = reply.model or model
+        priced_as = told if self._prices.of(told) is not None else model  # a gateway may answer under another name
+        return replace(reply, usage=priced(reply.usage, priced_as, self._prices), model=told)
 
     def _translated(self, error: Exception, model: str, *, begun: bool) -> ModelError:
         vendor = self._vendor
@@ -227,7 +229,7 @@ def _of_status(error: Any) -> ModelError:
     if isinstance(told, dict):
         told = below(cast("JsonObject", told), "error") or cast("JsonObject", told)
     ours = told_error(told or str(error.message), status=error.status_code)
-    ours.retry_after_seconds = retry_after(headers)
+    ours.retry_after_seconds = retry_after(headers, time.time())
     ours.request_id = headers.get("request-id") or headers.get("x-request-id")
     if headers.get("x-should-retry") == "false":
         ours.retryable = False

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from ropewalk.errors import (
@@ -108,13 +109,15 @@ def without_keys(text: str, secrets: tuple[str, ...]) -> str:
     return KEY.sub("***", text)[:2000]
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the provider asks to wait; dates are not read, no vendor here sends them."""
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that the provider asks to wait at ``now`` (since the epoch), told as a number or a date."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        told = headers.get(name, "")
         try:
-            seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):
-            continue
-        if seconds >= 0:
-            return seconds
-    return None
+            return max(float(told) * scale, 0.0)
+        except ValueError:
+            pass
+    try:
+        return max(parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now, 0.0)
+    except ValueError:
+        return None

@@ -10,7 +10,7 @@ from ropewalk.contracts.model import Finish, ModelPart, ModelRequest, Reply, Usa
 from ropewalk.errors import ModelReplyUnreadable
 
 JsonObject = dict[str, Any]
-OURS = frozenset({"messages", "input", "stream", "tools"})
+OURS = frozenset({"messages", "input", "stream"})
 """What a request's ``extra`` may not set: it has fields of its own for them."""
 
 
@@ -54,7 +54,8 @@ def with_extra(body: JsonObject, request: ModelRequest) -> JsonObject:
     clash = OURS & request.extra.keys()
     if clash:
         raise ValueError(f"extra may not set {', '.join(sorted(clash))}: the request has fields of its own for that")
-    body = {**body, **request.extra}
+    tools = [*listed(body, "tools"), *listed(request.extra, "tools")]  # the provider's own tools stand beside ours
+    body = {**body, **request.extra, **({"tools": tools} if tools else {})}
     if request.idempotency_key is not None:
         body["extra_headers"] = {"Idempotency-Key": request.idempotency_key, **(body.get("extra_headers") or {})}
     return body
