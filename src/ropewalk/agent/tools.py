@@ -1,6 +1,7 @@
 """Tools: functions that a model may call, and what is said about calling them."""
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload, runtime_checkable
@@ -14,6 +15,8 @@ from ropewalk.errors import ToolInvalid
 if TYPE_CHECKING:
     from ropewalk.agent.agents import Agent
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What every provider takes for a tool's name."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -171,6 +174,8 @@ def _is_method(fn: Callable[..., Any]) -> bool:
 
 
 def _check(name: str, timeout: float | None, effects: str | None) -> None:
+    if not _NAME.fullmatch(name):
+        raise ToolInvalid(name, "a name has letters, digits, _ and -, 64 at most", "Give it another: name='...'.")
     if timeout is not None and not timeout > 0:
         raise ToolInvalid(name, f"timeout is seconds above 0, not {timeout!r}", "None is no limit.")
     if effects not in (None, "none", "idempotent", "once"):

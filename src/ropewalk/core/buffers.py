@@ -169,5 +169,11 @@ def alike(one: Any, other: Any) -> bool:
         held, told = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
         return held.keys() == told.keys() and all(alike(value, told[key]) for key, value in held.items())
     if hasattr(one, "__pydantic_fields__"):
-        return alike(one.__dict__, other.__dict__)
+        return alike(_fields(one), _fields(other))
     return bool(one == other)
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """Return what a pydantic model or dataclass holds: with slots or without, what it did not declare included."""
+    held = {name: getattr(model, name, None) for name in type(model).__pydantic_fields__}
+    return held | (getattr(model, "__pydantic_extra__", None) or {})
