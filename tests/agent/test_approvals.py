@@ -109,7 +109,7 @@ def test_changed_arguments_are_checked_run_and_told() -> None:
     async def main() -> None:
         run = await started(drawn([TWO[0], "done"], [pay]))
         pause = pause_of(run, "call_a").id
-        with pytest.raises(AnswerInvalid, match="amount: .*'much'"):
+        with pytest.raises(AnswerInvalid, match=r"amount: .*'much'"):
             await run.answer(pause, Approve({"order": "a", "amount": "much"}))
         with pytest.raises(AnswerInvalid, match="amount: is missing"):
             await run.answer(pause, {"approve": True, "arguments": {"order": "a"}})
