@@ -177,7 +177,7 @@ async def test_a_key_that_is_missing_is_told_as_that(kind, monkeypatch: pytest.M
 
 @in_a_loop
 async def test_a_key_is_in_no_error_and_nothing_that_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    key = "my-gateway-key-with-no-prefix"
+    key = "of no known form 0123456789"
     async with LocalProvider(scenario=lambda asked: Refuse(status=401, message=f"Wrong key {asked.key}")) as provider:
         model = OpenAIClient(key, provider.base_url)
         caplog.set_level("DEBUG", logger="ropewalk")

@@ -121,6 +121,16 @@ def test_an_edited_message_is_told_as_it_is_now(api: str) -> None:
     assert "I love you." not in str(body)
 
 
+@APIS
+def test_edited_arguments_are_told_as_they_are_now(api: str) -> None:
+    say = Say(thinking="hm so", tool_calls=[ToolCall("add", {"a": 111}, "c1")])
+    (reply,), _ = asyncio.run(answered(api, [say], [asked(tools=(ADD,))], stream=False))
+    edited = reply.message.model_copy(update={"tool_calls": [ToolCall("add", {"a": 222}, "c1")]})
+    body = body_of(api, asked(USER, edited, LLMMessage(role="tool", tool_call_id="c1", content="1"), tools=(ADD,)))
+    assert "222" in str(body)
+    assert "111" not in str(body)
+
+
 @pytest.mark.parametrize("first", CLIENTS)
 @APIS
 def test_a_conversation_moves_from_one_provider_to_another(first: str, api: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ropewalk.contracts.messages import ToolCall
 from ropewalk.testing.provider.cues import Say
 
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 CREATED = 1_750_000_000
 """The moment at which every answer was made, so that two runs compare equal."""
 
@@ -67,4 +68,4 @@ def listed(values: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 def frame(data: Mapping[str, Any], event: str | None = None) -> bytes:
     name = f"event: {event}\n" if event else ""
-    return f"{name}data: {json.dumps(data, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return f"{name}data: {compact(data)}\n\n".encode()

@@ -1,11 +1,11 @@
 """How an answer reaches the wire: which bytes, in which writes, and where it breaks off."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from ropewalk.testing.provider.cues import Asked, Break, Full, Refuse, Say
+from ropewalk.testing.provider.pieces import compact
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 BROKEN_JSON = b'data: {"this is": no JSON\n\n'
@@ -129,4 +129,4 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _json(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return compact(body).encode()
