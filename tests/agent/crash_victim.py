@@ -1,4 +1,4 @@
-"""A process that dies at every position of a loop's log, and the next one that goes on: `python crash_victim.py FOLDER`.
+"""A process that dies at every position of a loop's log, and one that goes on: `python crash_victim.py FOLDER`.
 
 It forks a child for each life, so that nothing is imported twice; prints one JSON line for each position.
 """
@@ -11,7 +11,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ropewalk import Approve, Happened, LLMMessage, RunStatus, ScriptedModel, ToolCall, ToolContext, ToolGraph, ToolState
+from ropewalk import (
+    Approve,
+    Happened,
+    LLMMessage,
+    RunStatus,
+    ScriptedModel,
+    ToolCall,
+    ToolContext,
+    ToolGraph,
+    ToolState,
+)
 from ropewalk import tool as make_tool
 from ropewalk.errors import RunNotFound
 from ropewalk.stores.sqlite import SqliteRunStore

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from pydantic import BaseModel
+from tests.agent.scenes import check_requests, drawn, results, said, started, types
 
 from ropewalk import Agent, Approve, RunStatus, ScriptedModel, ScriptedReply, ToolCall, ToolState, Usage, tool
 from ropewalk.errors import RunFailed
 from ropewalk.stores.memory import MemoryRunStore
-from tests.agent.scenes import check_requests, drawn, results, said, started, types
 
 ran: list[str] = []
 
@@ -173,7 +173,11 @@ def test_a_conversation_is_handed_over_and_back() -> None:
         assert [request.messages[0].text for request in b_model.requests] == ["You look.", "You look."]
         assert [spec.name for spec in a_model.requests[0].tools] == ["transfer_to_Researcher"]
         assert [spec.name for spec in b_model.requests[0].tools] == ["look", "transfer_to_Desk"]
-        assert results(state.messages) == [("Researcher goes on.", False), ("rope seen", False), ("Desk goes on.", False)]
+        assert results(state.messages) == [
+            ("Researcher goes on.", False),
+            ("rope seen", False),
+            ("Desk goes on.", False),
+        ]
         assert ran == ["rope"]
         for model in (a_model, b_model):
             check_requests(model)

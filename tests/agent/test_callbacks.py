@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.agent.scenes import drawn, said, started
 
 from ropewalk import (
     ScriptedModel,
@@ -22,7 +23,6 @@ from ropewalk.agent.hosting import Host
 from ropewalk.agent.node import ToolNode
 from ropewalk.contracts.model import ModelRequest, Reply, Restarted, TextPart
 from ropewalk.errors import PartUnknown, RunFailed
-from tests.agent.scenes import drawn, said, started
 
 
 @tool("Search the web")

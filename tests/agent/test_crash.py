@@ -44,7 +44,9 @@ def test_every_position_was_died_at(deaths: list[dict[str, Any]]) -> None:
     appends = sum(position.startswith("before ") for position in died)
     assert appends == sum(position.startswith("after ") for position in died)
     assert appends >= 12
-    assert {f"{name} {when}" for name in ("search", "charge", "pay", "mail") for when in ("before", "after")} <= set(died)
+    assert {f"{name} {when}" for name in ("search", "charge", "pay", "mail") for when in ("before", "after")} <= set(
+        died
+    )
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.agent.scenes import drawn, said, started
 
 from ropewalk import (
     END,
@@ -22,7 +23,6 @@ from ropewalk import (
 )
 from ropewalk.errors import ModelLimitReached, RunFailed
 from ropewalk.stores.memory import MemoryRunStore
-from tests.agent.scenes import drawn, said, started
 
 ran: list[str] = []
 USED = Usage(input_tokens=100, output_tokens=10, cached_tokens=50, reasoning_tokens=4, cost=0.25)

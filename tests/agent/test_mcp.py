@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agent.scenes import drawn, results, said, started
 
 from ropewalk import Happened, McpServer, RunStatus, ScriptedModel, ToolCall, ToolState, tool
 from ropewalk.errors import RunFailed, ToolServerFailed
-from tests.agent.scenes import drawn, results, said, started
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -94,7 +94,9 @@ def test_a_server_s_tools_are_told_called_and_reconnected(kind: str, notes: Path
     async def main() -> None:
         with served(kind, notes) as (server, http):
             try:
-                script = [[ToolCall("add", {"a": 1}), ToolCall("say_it", {"text": "x"}), ToolCall("fail", {"why": "y"})]]
+                script = [
+                    [ToolCall("add", {"a": 1}), ToolCall("say_it", {"text": "x"}), ToolCall("fail", {"why": "y"})]
+                ]
                 model = ScriptedModel([*script, "done"])
                 run = await started(drawn(model, [server]))
                 assert run.status is RunStatus.DONE
@@ -113,7 +115,9 @@ def test_a_server_s_tools_are_told_called_and_reconnected(kind: str, notes: Path
                 await killed(server, http)
                 if http is not None:
                     http.start()
-                again = await started(drawn([[ToolCall("add", {"a": 5}), ToolCall("say_it", {"text": "z"})], "ok"], [server]))
+                again = await started(
+                    drawn([[ToolCall("add", {"a": 5}), ToolCall("say_it", {"text": "z"})], "ok"], [server])
+                )
                 assert results(again.state.messages) == [('{"result": "7"}', False), ('{"said": "z"}', False)]
                 assert notes.read_text().split("\n")[:-1] == ["add 1", "add 5"]
             finally:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
+from tests.agent.scenes import check_requests, drawn, results, said, started
 
 from ropewalk import ScriptedModel, ToolCall, ToolState, tool
 from ropewalk.errors import RunFailed
-from tests.agent.scenes import check_requests, drawn, results, said, started
 
 
 class Answer(BaseModel):
@@ -88,9 +88,7 @@ def test_a_misfit_is_told_and_asked_for_again() -> None:
 def test_what_never_fits_ends_after_a_bounded_number_of_tries(mode: Any) -> None:
     async def main() -> None:
         model = ScriptedModel(lambda _: ToolCall("final_answer", {}) if mode == "tool" else "Paris")
-        run = await started(
-            drawn(model, output_schema=Answer, output_mode=mode, output_retries=1, max_failed_rounds=9)
-        )
+        run = await started(drawn(model, output_schema=Answer, output_mode=mode, output_retries=1, max_failed_rounds=9))
         assert isinstance(run.error, RunFailed)
         assert run.error.reason == "output_invalid"
         assert len(model.requests) == 2

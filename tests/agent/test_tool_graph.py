@@ -1,9 +1,11 @@
 """Tool graphs: tool nodes among ordinary ones, in subgraphs, maps and loops; and the seed's way to run them."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.agent.scenes import said
 
 from ropewalk import (
     END,
@@ -23,7 +25,6 @@ from ropewalk import (
     tool,
 )
 from ropewalk.errors import PartUnknown, RunFailed, ToolInvalid
-from tests.agent.scenes import said
 
 
 @tool("Echo")
@@ -65,7 +66,7 @@ def test_nodes_of_both_kinds_follow_each_other() -> None:
         return {"notes": f"after: {len(state.tool_calls)} calls"}
 
     names = [START, "before", "a", "between", "b", "after", END]
-    for start, end in zip(names, names[1:], strict=False):
+    for start, end in pairwise(names):
         graph.add_edge(start, end)
 
     state = graph.run_sync()
@@ -141,7 +142,9 @@ def test_approvals_in_maps_and_subgraphs_are_answered_each_by_its_own_id() -> No
 def test_a_router_behind_a_tool_node_leads_back_into_it() -> None:
     model = ScriptedModel(["draft", "better", "good"])
     graph: ToolGraph[Notes] = ToolGraph("loop", state_class=Notes)
-    graph.add_tool_node("write", [], model, prompt=lambda state: f"Try {len(state.answers) + 1}", output_field="answers")
+    graph.add_tool_node(
+        "write", [], model, prompt=lambda state: f"Try {len(state.answers) + 1}", output_field="answers"
+    )
     graph.add_router_edge("write", lambda state: END if state.answers[-1] == "good" else "write", routes=["write", END])
     graph.add_edge(START, "write")
     assert graph.run_sync().answers == ["draft", "better", "good"]
@@ -238,7 +241,9 @@ def test_hidden_parameters_are_filled_by_the_application() -> None:
         got.append((what, user_id, verbose))
         return what
 
-    model = ScriptedModel([ToolCall("look_up", {"what": "x", "user_id": 666}), ToolCall("look_up", {"what": "y"}), "ok"])
+    model = ScriptedModel(
+        [ToolCall("look_up", {"what": "x", "user_id": 666}), ToolCall("look_up", {"what": "y"}), "ok"]
+    )
     graph: ToolGraph[ToolState] = ToolGraph("hidden")
     graph.add_tool_node("agent", [look_up], model, hidden_params={"user_id": 7})
     state = graph.run_sync(ToolState(messages=said()))

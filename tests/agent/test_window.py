@@ -6,12 +6,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agent.scenes import check_requests, drawn, entries, said, started
 
-from ropewalk import LLMMessage, RunStatus, ScriptedModel, ScriptedReply, Summary, ToolCall, ToolState, Usage, Window, tool
+from ropewalk import (
+    LLMMessage,
+    RunStatus,
+    ScriptedModel,
+    ScriptedReply,
+    Summary,
+    ToolCall,
+    ToolState,
+    Usage,
+    Window,
+    tool,
+)
 from ropewalk.agent.window import rough_tokens, units_of
 from ropewalk.contracts.conversation import conversation_problems
 from ropewalk.stores.memory import MemoryRunStore
-from tests.agent.scenes import check_requests, drawn, entries, said, started
 
 
 def user(text: str) -> LLMMessage:
@@ -58,7 +69,9 @@ def test_a_window_has_as_much_as_fits() -> None:
     kept = Window(messages=5).of(messages)
     assert [message.role for message in kept] == ["system", "user", "assistant", "tool", "user"]
     assert kept[1].text == "one"
-    assert Window(tokens=sum(map(rough_tokens, messages[-1:])) + rough_tokens(messages[0])).of(messages)[1:] == [messages[-1]]
+    assert Window(tokens=sum(map(rough_tokens, messages[-1:])) + rough_tokens(messages[0])).of(messages)[1:] == [
+        messages[-1]
+    ]
 
 
 def test_units_fall_together() -> None:
@@ -136,7 +149,11 @@ def test_the_next_run_of_a_conversation_goes_on_from_its_summary() -> None:
         how = Summary(after_messages=5, keep=2, model=writer)
         model = ScriptedModel(["first", "second"])
         graph = drawn(model, summary=how)
-        old = [message for number in range(3) for message in (user(f"q{number}"), LLMMessage(role="assistant", content="a"))]
+        old = [
+            message
+            for number in range(3)
+            for message in (user(f"q{number}"), LLMMessage(role="assistant", content="a"))
+        ]
         await graph.execute(ToolState(messages=[*old, *said("now")]))
         state = graph.state
         state.messages.append(user("next"))

@@ -175,5 +175,7 @@ def alike(one: Any, other: Any) -> bool:
 
 def _fields(model: Any) -> dict[str, Any]:
     """Return what a pydantic model or dataclass holds: with slots or without, what it did not declare included."""
-    held = {name: getattr(model, name, None) for name in type(model).__pydantic_fields__}
-    return held | (getattr(model, "__pydantic_extra__", None) or {})
+    names: dict[str, Any] = model.__pydantic_fields__
+    held = {name: getattr(model, name, None) for name in names}
+    extra: dict[str, Any] | None = getattr(model, "__pydantic_extra__", None)
+    return held | (extra or {})

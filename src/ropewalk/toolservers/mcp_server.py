@@ -248,7 +248,7 @@ def _result_of(name: str, result: Any) -> Any:
     if result.is_error:
         raise ToolServerFailed(name, "\n".join(texts) or "it gave no reason")
     if result.structured_content is not None:
-        return cast("Any", result.structured_content)
+        return result.structured_content
     if len(texts) == len(result.content):
         return "\n".join(texts)
     return [block.model_dump(mode="json", exclude_none=True) for block in result.content]
