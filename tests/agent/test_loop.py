@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from tests.agent.scenes import check_requests, drawn, entries, results, said, started, types
 
-from ropewalk import LLMMessage, Run, RunStatus, ScriptedModel, ScriptedReply, ToolCall, ToolContext, ToolState, tool
+from ropewalk import (
+    END,
+    START,
+    LLMMessage,
+    Run,
+    RunStatus,
+    ScriptedModel,
+    ScriptedReply,
+    ToolCall,
+    ToolContext,
+    ToolState,
+    tool,
+)
 from ropewalk.errors import (
     ModelLimitReached,
     ModelUnavailable,
@@ -338,6 +350,44 @@ def test_a_tool_is_tried_again_as_its_policy_says() -> None:
         assert results(run.state.messages) == [("at last", False), ("other failed. ValueError: for ever", True)]
         assert len(set(tries)) == 2  # one key for all tries of a call
         assert tries.count("other") == 1
+
+    asyncio.run(main())
+
+
+def test_what_a_tool_has_kept_is_found_by_its_next_try() -> None:
+    from ropewalk import Retry
+
+    fetched: list[int] = []
+
+    async def fetch() -> int:
+        fetched.append(1)
+        return 7
+
+    @tool("Try", retry=Retry(3, backoff=0))
+    async def attempt(ctx: ToolContext) -> int:
+        price = await ctx.step("price", fetch)
+        if len(fetched) == 1:
+            fetched.append(0)
+            raise OSError("not yet")
+        return price
+
+    async def main() -> None:
+        run = await started(drawn([ToolCall("attempt"), "done"], [attempt]))
+        assert results(run.state.messages) == [("7", False)]
+        assert fetched.count(1) == 1
+
+    asyncio.run(main())
+
+
+def test_a_node_beside_a_loop_sees_nobody_paused() -> None:
+    seen: list[Any] = []
+
+    async def main() -> None:
+        graph = drawn(["done"])
+        graph.add_node(lambda state: seen.append((state.is_paused, state.paused_tool_name)), name="look")
+        graph.add_edge(START, "look").add_edge("look", END)
+        await started(graph)
+        assert seen == [(False, None)]
 
     asyncio.run(main())
 

@@ -175,8 +175,10 @@ class OneCall:
 
     async def _run(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> ToolOutcome:
         began, tries = time.time(), 0
-        ctx = ToolContext(self._ctx, self.call, f"call {self.key}")
         while True:
+            ctx = ToolContext(
+                self._ctx, self.call, f"call {self.key}"
+            )  # anew: what its `step`s have kept is found again
             view = self._loop.state.view() if self._loop.state is not None else None
             tries += 1
             try:
