@@ -1,5 +1,6 @@
 """Seed 000, "LLM Tool Nodes", as it stands; only the import root is replaced."""
 # ruff: noqa  (the seed's own layout)
+# fmt: off
 
 import asyncio
 from typing import Dict, List, Any

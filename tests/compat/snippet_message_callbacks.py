@@ -4,6 +4,7 @@ Mended: it is an excerpt, so the tools, the graph and the client of the snippet 
 is run below it.
 """
 # ruff: noqa  (the seed's own layout)
+# fmt: off
 
 import asyncio
 from typing import Dict, Any

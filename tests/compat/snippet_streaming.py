@@ -1,5 +1,6 @@
 """Seed 000, "Streaming with Redis": the configuration, as it stands; only the import root is replaced."""
 # ruff: noqa  (the seed's own layout)
+# fmt: off
 
 from ropewalk.compat.primegraph.graph.llm_clients import StreamingConfig, StreamingEventType
 

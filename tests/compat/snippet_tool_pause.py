@@ -5,6 +5,7 @@ stands around it, and its awaits are in a function. The storage is the argument;
 decides.
 """
 # ruff: noqa  (the seed's own layout)
+# fmt: off
 
 import asyncio
 import sys

@@ -5,6 +5,7 @@ where the host is a path); what the seed writes below "In a separate session or 
 chain id, `approve` takes it.
 """
 # ruff: noqa  (the seed's own layout)
+# fmt: off
 
 import asyncio
 import sys

@@ -176,9 +176,7 @@ class OneCall:
     async def _run(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> ToolOutcome:
         began, tries = time.time(), 0
         while True:
-            ctx = ToolContext(
-                self._ctx, self.call, f"call {self.key}"
-            )  # anew: what its `step`s have kept is found again
+            ctx = ToolContext(self._ctx, self.call, f"call {self.key}")  # a new one finds what the last one has kept
             view = self._loop.state.view() if self._loop.state is not None else None
             tries += 1
             try:

@@ -41,10 +41,6 @@ class Teller:
         self._heard = False
         self._fold = StreamFold(f"msg_{time.time_ns():x}", model, config.event_types) if config is not None else None
 
-    @property
-    def is_silent(self) -> bool:
-        return not self._heard
-
     async def take(self, part: ModelPart) -> None:
         """Tell a part."""
         if not isinstance(part, Reply):
