@@ -68,15 +68,15 @@ class ToolGraph(Graph[S]):
         self.max_iterations = max_iterations
         self._publishers: dict[tuple[str, int], Publisher] = {}
 
-    def add_tool_node(  # noqa: PLR0913  the names are the node's settings
+    def add_tool_node(  # noqa: PLR0913, PLR0917  the names are the node's settings, the first ones by position
         self,
         name: str,
         tools: Sequence[Tool[..., Any] | OffersTools] = (),
         llm_client: Model | str | None = None,
         options: ToolLoopOptions | None = None,
-        *,
         on_message: Callback | None = None,
         on_tool_use: Callback | None = None,
+        *,
         hidden_params: Mapping[str, Any] | None = None,
         system_prompt: Instructions | None = None,
         output_schema: Any = None,

@@ -233,6 +233,20 @@ def test_a_paused_tool_goes_on_from_a_checkpoint() -> None:
     asyncio.run(main())
 
 
+def test_the_settings_of_the_seed_may_stand_by_position() -> None:
+    told: list[str] = []
+    options = ToolLoopOptions(4, "a-model", 99, {"seed": 1}, False)
+    model = ScriptedModel([ToolCall("echo", {"text": "x"}), "done"])
+    graph: ToolGraph[ToolState] = ToolGraph("seed")
+    graph.add_tool_node(
+        "a", [echo], model, options, lambda data: told.append(data["content"]), lambda data: told.append(data["name"])
+    )
+    graph.run_sync(ToolState(messages=said()))
+    assert told == ["", "echo", "x", "done"]
+    request = model.requests[0]
+    assert (request.model, request.max_tokens, request.extra) == ("a-model", 99, {"seed": 1})
+
+
 def test_hidden_parameters_are_filled_by_the_application() -> None:
     got: list[Any] = []
 

@@ -1,7 +1,7 @@
 """How a tool loop goes about it: how often, how much, what it does about failures, where its stream goes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from ropewalk.agent.output import OutputMode
@@ -12,7 +12,7 @@ from ropewalk.agent.window import Window
 from ropewalk.contracts.limits import Limits
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ToolLoopOptions:
     """Of one tool node, or one agent."""
 
@@ -22,9 +22,6 @@ class ToolLoopOptions:
     """Which of the client's models; None: the client's own."""
     max_tokens: int | None = None
     """Of one reply; one that needs more raises `ReplyCutOff`."""
-    temperature: float | None = None
-    tool_choice: str | None = None
-    """``auto`` (also None), ``none``, ``required``, or a tool's name; the last two for the first reply alone."""
     api_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Passed to the provider's SDK as they are."""
     stream: bool = False
@@ -32,8 +29,12 @@ class ToolLoopOptions:
     stream_callback: Told | None = None
     """Called with each event of the stream, in the form of `StreamingConfig`."""
     streaming_config: StreamingConfig | None = None
+    _: KW_ONLY
+    temperature: float | None = None
+    tool_choice: str | None = None
+    """``auto`` (also None), ``none``, ``required``, or a tool's name; the last two for the first reply alone."""
     stream_events: Iterable[StreamingEventType | str] | None = None
-    """With what follows: a short form of ``streaming_config``."""
+    """With ``redis_...``: a short form of ``streaming_config``."""
     redis_host: str | None = None
     redis_port: int = 6379
     redis_channel: str | None = None

@@ -31,7 +31,7 @@ def _text_only() -> set[StreamingEventType]:
     return {StreamingEventType.TEXT}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StreamingConfig:
     """Where a stream goes: to a Redis channel, to a callback, or to both."""
 
