@@ -18,15 +18,28 @@ It is one file because it is one vocabulary: codes, messages and the tree below 
     ├── RunError            one run
     │   ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted
     │   ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
-    │   ├── PauseNotFound, AlreadyAnswered
+    │   ├── PauseNotFound, AlreadyAnswered, PauseExpired, AnswerInvalid
     │   ├── GraphChanged    the log tells of a node or field that the graph no longer has
     │   └── EntryNotFound
     ├── StoreUnavailable    the medium failed; the run is given back, nothing is lost
     │   └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
+    ├── ModelError          a language model gave no whole answer; `retryable` says whether the same may succeed
+    │   ├── ModelRequestInvalid, ModelContextFull, ModelNotFound, ModelKeyRejected, ModelQuotaSpent
+    │   ├── ModelRateLimited, ModelUnavailable, ModelUnreachable
+    │   ├── ModelStreamBroken, ModelStalled, ModelReplyUnreadable      half an answer is none
+    │   ├── ConversationInvalid     calls and results do not pair; nothing was sent
+    │   └── ModelLimitReached, ModelCircuitOpen, ModelScriptEnded
+    ├── ToolInvalid         a function cannot be a tool, or a tool cannot be used as it was given
+    ├── ToolProblem         a tool call came to no good, and the loop was not to tell the model, or not again
+    │   └── ToolUnknown, ToolArgumentsInvalid, ToolTimeout, ToolOutcomeUnknown, ToolServerFailed, ToolErrors
+    ├── ReplyNotFinal       a model's reply ended in a way that is no answer
+    │   └── ReplyCutOff, ReplyRefused
+    ├── OutputInvalid       a model's final answer did not fit its schema, as often as it was told so
     └── PartMissing         an optional part is not installed
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar, NamedTuple
 
@@ -394,6 +407,28 @@ class AlreadyAnswered(RunError):
         )
 
 
+class PauseExpired(RunError):
+    code = "pause_expired"
+
+    def __init__(self, run_id: str, pause_id: str, expired_at: float) -> None:
+        self.pause_id = pause_id
+        self.expired_at = expired_at
+        when = datetime.fromtimestamp(expired_at, UTC).isoformat(timespec="seconds")
+        super().__init__(
+            run_id,
+            f"Pause {pause_id!r} of run {run_id!r} could be answered until {when}, and nobody did. "
+            "resume() lets the run go on without an answer.",
+        )
+
+
+class AnswerInvalid(RunError, ValueError):
+    code = "answer_invalid"
+
+    def __init__(self, run_id: str, pause_id: str, why: str) -> None:
+        self.pause_id = pause_id
+        super().__init__(run_id, f"Pause {pause_id!r} of run {run_id!r} was not answered: {why}")
+
+
 class EntryNotFound(RunError):
     code = "entry_not_found"
 
@@ -432,6 +467,256 @@ class StoreCorrupt(StoreUnavailable):
 
 class StoreTooNew(StoreUnavailable):
     code = "store_too_new"
+
+
+class ModelError(RopewalkError):
+    """A language model gave no whole answer."""
+
+    code = "model_error"
+    retryable = False
+    """Whether the same request may succeed later; of a single error it may differ from its class."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after_seconds: float | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.status = status
+        """Of the HTTP answer, if there was one."""
+        self.request_id = request_id
+        """The provider's own, for its support."""
+        self.retry_after_seconds = retry_after_seconds
+        if retryable is not None:
+            self.retryable = retryable
+        super().__init__(message)
+
+
+class ModelRequestInvalid(ModelError):
+    code = "model_request_invalid"
+
+
+class ModelContextFull(ModelRequestInvalid):
+    code = "model_context_full"
+
+
+class ModelNotFound(ModelError):
+    code = "model_not_found"
+
+
+class ModelKeyRejected(ModelError):
+    code = "model_key_rejected"
+
+
+class ModelQuotaSpent(ModelError):
+    code = "model_quota_spent"
+
+
+class ModelRateLimited(ModelError):
+    code = "model_rate_limited"
+    retryable = True
+
+
+class ModelUnavailable(ModelError):
+    code = "model_unavailable"
+    retryable = True
+
+
+class ModelUnreachable(ModelError):
+    code = "model_unreachable"
+    retryable = True
+
+
+class ModelStreamBroken(ModelError):
+    code = "model_stream_broken"
+    retryable = True
+
+
+class ModelStalled(ModelError):
+    code = "model_stalled"
+    retryable = True
+
+
+class ModelReplyUnreadable(ModelError):
+    code = "model_reply_unreadable"
+    retryable = True
+
+
+class ConversationInvalid(ModelError, ValueError):
+    """Nothing was sent; `problems` holds every mistake of the conversation."""
+
+    code = "conversation_invalid"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  - {problem.message}\n    {problem.hint}" for problem in self.problems)
+        super().__init__(f"The conversation was not sent, every provider would refuse it:\n{lines}")
+
+
+class ModelLimitReached(ModelError):
+    code = "model_limit_reached"
+
+    def __init__(self, limit: str, allowed: float, used: float | None, *, model: str = "") -> None:
+        """``used`` None: what was used cannot be known."""
+        self.limit = limit
+        self.allowed = allowed
+        self.used = used
+        so_far = "an unknown part is used" if used is None else f"{used:g} are used"
+        super().__init__(
+            f"Model {model!r} was not asked: the limit on {limit} is {allowed:g} and {so_far}. "
+            "Raise the limit, or end here.",
+            model=model,
+        )
+
+
+class ModelCircuitOpen(ModelError):
+    code = "model_circuit_open"
+    retryable = True
+
+    def __init__(self, model: str, failures: int, seconds: float, *, provider: str = "") -> None:
+        super().__init__(
+            f"Model {model!r} was not asked: its last {failures} calls failed. It is tried again in {seconds:.3g} s; "
+            "until then use another model, Fallback([...]).",
+            provider=provider,
+            model=model,
+            retry_after_seconds=seconds,
+        )
+
+
+class ModelScriptEnded(ModelError):
+    code = "model_script_ended"
+
+    def __init__(self, cues: int) -> None:
+        super().__init__(
+            f"The scripted model was asked once more than its script has answers ({cues}). Add an answer to the "
+            "script, or pass a function that answers every request.",
+            provider="scripted",
+            model="scripted",
+        )
+
+
+class ToolInvalid(RopewalkError, TypeError):
+    code = "tool_invalid"
+
+    def __init__(self, tool: str, why: str, do: str) -> None:
+        self.tool = tool
+        super().__init__(f"{tool!r} cannot be a tool as it is: {why}. {do}")
+
+
+class ToolProblem(RopewalkError):
+    """A tool call that the model was not to be told about, or not once more."""
+
+    code = "tool_problem"
+
+    def __init__(self, tool: str, message: str) -> None:
+        self.tool = tool
+        super().__init__(message)
+
+
+class ToolUnknown(ToolProblem):
+    code = "tool_unknown"
+
+    def __init__(self, tool: str, known: Iterable[str]) -> None:
+        super().__init__(tool, f"There is no tool {tool!r}.{did_you_mean(tool, known)}")
+
+
+class ToolArgumentsInvalid(ToolProblem, ValueError):
+    code = "tool_arguments_invalid"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"Tool {tool!r} was not called, its arguments do not fit: {why}")
+
+
+class ToolTimeout(ToolProblem, TimeoutError):
+    code = "tool_timeout"
+
+    def __init__(self, tool: str, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(tool, f"Tool {tool!r} took longer than its timeout of {seconds:g} s.")
+
+
+class ToolOutcomeUnknown(ToolProblem):
+    code = "tool_outcome_unknown"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"Whether tool {tool!r} took effect is not known: {why}.")
+
+
+class ToolServerFailed(ToolProblem):
+    code = "tool_server_failed"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(tool, f"{tool} failed: {why}")
+
+
+class ToolErrors(ToolProblem):
+    code = "tool_errors"
+
+    def __init__(self, tool: str, rounds: int, last: str) -> None:
+        self.rounds = rounds
+        super().__init__(
+            tool,
+            f"All tool calls of {rounds} rounds in a row failed, more than max_failed_rounds allows; the last, of "
+            f"{tool!r}: {last} Mend the tool or its description, or raise max_failed_rounds; then resume().",
+        )
+
+
+class ReplyNotFinal(RopewalkError):
+    """The model replied in full, and its reply is no answer; `text` is what there is of it."""
+
+    code = "reply_not_final"
+
+    def __init__(self, model: str, finish: str, text: str, message: str) -> None:
+        self.model = model
+        self.finish = finish
+        self.text = text
+        super().__init__(message)
+
+
+class ReplyCutOff(ReplyNotFinal):
+    code = "reply_cut_off"
+
+    def __init__(self, model: str, finish: str, text: str) -> None:
+        why = "the model's window is full" if finish == "context" else "it had reached max_tokens"
+        super().__init__(
+            model,
+            finish,
+            text,
+            f"The reply of {model!r} was cut off: {why}. Half an answer is none, and none of its tool calls was run. "
+            "Give it more room (max_tokens, a Window, a Summary); resume() asks again.",
+        )
+
+
+class ReplyRefused(ReplyNotFinal):
+    code = "reply_refused"
+
+    def __init__(self, model: str, finish: str, text: str) -> None:
+        who = "its provider's filter stopped it" if finish == "filter" else "the model refused"
+        super().__init__(
+            model,
+            finish,
+            text,
+            f"{model!r} gave no answer: {who}{f' ({_short(text)})' if text else ''}. Change what it is asked; "
+            "resume() asks again.",
+        )
+
+
+class OutputInvalid(RopewalkError, ValueError):
+    code = "output_invalid"
+
+    def __init__(self, schema: str, times: int, why: str) -> None:
+        self.schema = schema
+        super().__init__(
+            f"The final answer did not fit {schema} in {times} tries; the last: {why} "
+            "Simplify the schema, raise output_retries, or take another output_mode."
+        )
 
 
 class PartMissing(RopewalkError, ImportError):

@@ -1,5 +1,7 @@
 """Puts the parts together: the one file that knows which URL means which part."""
 
+import os
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -8,6 +10,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from ropewalk.contracts import QueuesRuns, RunRecord, RunStore
+from ropewalk.contracts.model import Model
 from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph as DrawnGraph
 from ropewalk.core.picture import Picture
@@ -32,6 +35,8 @@ __all__ = [
     "RunStore",
     "StuckRun",
     "Worker",
+    "default_model",
+    "open_model",
     "open_store",
     "read_log",
     "stuck_runs",
@@ -108,6 +113,51 @@ def open_store(url: str) -> RunStore:
             return make(url)
     known = ["memory:", "sqlite:///runs.db", "postgresql://user@host/database"]
     raise PartUnknown("store", url, [*known, *(f"{plug.name}://" for plug in plugs)])
+
+
+def open_model(name: str) -> Model:
+    """Return the model of a name: ``openai:gpt-5.4-mini``, ``openai-responses:...``, ``anthropic:claude-sonnet-5``,
+    with ``@http://host/v1`` behind it for another server, or what a plug-in offers.
+
+    What may help is asked again. Raises `PartUnknown`, and `PartMissing` for an SDK that is not installed.
+    """
+    from ropewalk.llm.named import EXAMPLES, read_model_name  # noqa: PLC0415  loads what is used, no more
+    from ropewalk.llm.retrying import Retrying  # noqa: PLC0415  as above
+
+    asked = read_model_name(name)
+    if asked.scheme in ("openai", "openai-responses"):
+        from ropewalk.llm.openai import OpenAIClient  # noqa: PLC0415  as above
+
+        api: Literal["chat", "responses"] = "chat" if asked.scheme == "openai" else "responses"
+        key = _key_for(asked.base_url, "OPENAI_API_KEY")
+        return Retrying(OpenAIClient(key, asked.base_url, api, model=asked.model))
+    if asked.scheme == "anthropic":
+        from ropewalk.llm.anthropic import AnthropicClient  # noqa: PLC0415  as above
+
+        key = _key_for(asked.base_url, "ANTHROPIC_API_KEY")
+        return Retrying(AnthropicClient(key, asked.base_url, model=asked.model))
+    plugs = metadata.entry_points(group="ropewalk.models")
+    for plug in plugs:
+        if plug.name == asked.scheme:
+            make: Any = plug.load()
+            return make(name)
+    raise PartUnknown("model", name, [*EXAMPLES, *(f"{plug.name}:" for plug in plugs)])
+
+
+def _key_for(base_url: str | None, variable: str) -> str | None:
+    """Return a key for a server that may want none: the SDKs refuse to ask without one."""
+    return None if base_url is None else os.environ.get(variable) or "none"
+
+
+def default_model(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the name of the model that the environment asks for: ``ROPEWALK_MODEL``, else one of the provider whose
+    key is set; None without any.
+    """
+    if environ.get("ROPEWALK_MODEL"):
+        return environ["ROPEWALK_MODEL"]
+    from ropewalk.llm.named import BY_KEY  # noqa: PLC0415  loads what is used, no more
+
+    return next((name for key, name in BY_KEY.items() if environ.get(key)), None)
 
 
 def _sqlite_path(url: str) -> str:

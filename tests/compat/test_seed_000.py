@@ -80,23 +80,6 @@ def test_the_persistence_snippet_does_the_same_on_postgresql(postgres_url):
     assert result.stderr == ""
 
 
-@pytest.mark.slow
-def test_a_tool_that_paused_in_one_process_is_approved_in_another_on_postgresql(postgres_url):
-    paused = run("tool_pause_postgresql", *parts(postgres_url), "pause")
-    assert paused.returncode == 0, paused.stderr
-    chain_id = paused.stdout.strip()
-    approved = run("tool_pause_postgresql", *parts(postgres_url), "approve", chain_id)
-    assert approved.returncode == 0, approved.stderr
-    assert approved.stdout == (
-        "PAUSED ['looked up']\n"
-        "approval {'tool': 'process_payment', 'arguments': {'order_id': 'ORDER-7', 'amount': 12.5}}\n"
-        "TX-ORDER-7 ['looked up', 'paid']\n"
-    )
-    assert approved.stderr == paused.stderr == ""
-    again = run("tool_pause_postgresql", *parts(postgres_url), "approve", chain_id)
-    assert again.stdout.splitlines() == ["DONE ['looked up', 'paid']", "TX-ORDER-7 ['looked up', 'paid']"], again.stderr
-
-
 def test_the_chatbot_talks_until_its_input_ends():
     result = run("chatbot", typed="Hello\nHow are you?\n")
     assert "EOFError" in result.stderr

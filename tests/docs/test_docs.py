@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "src" / "ropewalk" / "core"
+PACKAGE = ROOT / "src" / "ropewalk"
 SERVER = re.compile(r"postgresql://me(:secret)?@localhost/runs")
 """The database of the examples; a block that names it gets one of its own."""
 RUNNER = """
@@ -155,18 +155,23 @@ def test_every_command_has_a_heading() -> None:
 
 def test_the_types_of_events_are_found() -> None:
     assert event_types() >= {"run_started", "step_recorded", "run_done", "step_started", "text", "custom"}
+    assert event_types() >= {"model_replied", "tool_started", "tool_finished", "tool_progress", "thinking"}
 
 
 def event_types() -> set[str]:
     """Find the types where they come into being: what `facts.decode` reads, what engine and contexts say."""
     found: list[ast.AST] = []
-    for path in CORE.glob("*.py"):
+    for path in (*(PACKAGE / "core").glob("*.py"), *(PACKAGE / "agent").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.FunctionDef(name="decode") if path.name == "facts.py":
                     found += [below.value for below in ast.walk(node) if isinstance(below, ast.MatchValue)]
-                case ast.Call(func=ast.Attribute(attr="live" | "record" | "emit")):
+                case ast.Call(func=ast.Attribute(attr="live" | "say")):
                     found += node.args
+                case ast.Assign(value=constant) if path.name == "journal.py":
+                    found.append(constant)
+                case ast.ClassDef(name="StepRecorded"):
+                    found += [below.value for below in node.body if isinstance(below, ast.AnnAssign) and below.value]
                 case ast.Call(func=ast.Name(id="Event")):
                     found += [keyword.value for keyword in node.keywords if keyword.arg == "type"]
                 case ast.Return(value=ast.Tuple(elts=[first, _])) if path.name == "context.py":

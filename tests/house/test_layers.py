@@ -27,8 +27,8 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ arguments buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot "
-    "state sums versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* offers places plan resuming retry routes schedule "
+    "snapshot state sums versions view"
 )
 ACTING = (
     "choosing compiler context desk engine feed folding graph handing ledger lookout picture raised run signatures step"
@@ -40,11 +40,21 @@ ROOMS = {
     "core, pure": Room(tuple(f"core/{name}.py" for name in PURE.split()), ("words",)),
     "core, acting": Room(tuple(f"core/{name}.py" for name in ACTING.split()), ("words", "contracts", "core, pure")),
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
+    "llm": Room(("llm/*.py",), ("words", "contracts"), drivers=True),
+    "agent": Room(("agent/*.py",), ("words", "contracts", *CORE)),
+    "tool servers": Room(("toolservers/*.py",), ("words", "contracts", *CORE, "agent"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
-    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers"), drivers=True),
-    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime")),
+    "runtime": Room(
+        ("runtime.py", "tool_graph.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "settings", "workers"),
+        drivers=True,
+    ),
+    "public names": Room(
+        ("__init__.py", "later.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "tool servers", "settings", "runtime"),
+    ),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),
 }
@@ -147,6 +157,7 @@ def test_compat_holds_only_re_exports() -> None:
         ("stores/memory.py", "importlib.import_module('ropewalk.core.engine')", "may import"),
         ("workers/worker.py", "from ropewalk.stores.postgres import PostgresRunStore", "may import"),
         ("workers/heartbeat.py", "import psycopg", "drivers"),
+        ("llm/scripted.py", "from ropewalk.core.run import Run", "may import"),
     ],
 )
 def test_the_table_objects_to(file: str, source: str, word: str) -> None:
@@ -163,6 +174,7 @@ def test_the_table_objects_to(file: str, source: str, word: str) -> None:
         ("cli/__init__.py", "ropewalk.errors.RopewalkError"),
         ("compat/primegraph/__init__.py", "ropewalk.Graph"),
         ("stores/postgres.py", "asyncpg"),
+        ("llm/openai.py", "openai"),
     ],
 )
 def test_the_table_allows(file: str, module: str) -> None:

@@ -3,9 +3,11 @@
 import datetime
 
 import pytest
+from pydantic import BaseModel, ConfigDict
+from pydantic.dataclasses import dataclass
 
 from ropewalk import Reduced, merge_by_id
-from ropewalk.core.buffers import HistoryBuffer, IncrementalBuffer, Items, LastValueBuffer, ReducedBuffer, thaw
+from ropewalk.core.buffers import HistoryBuffer, IncrementalBuffer, Items, LastValueBuffer, ReducedBuffer, alike, thaw
 
 
 def test_a_last_value_is_replaced():
@@ -118,3 +120,19 @@ def test_what_is_thawed_shares_nothing_that_could_change():
     copy["c"][1].append(6)
     assert value == {"a": [1, {"b": {2}}], "c": (3, [4]), "d": moment, "e": "text"}
     assert thaw(Items([["x"]])) == [["x"]]
+
+
+def test_dataclasses_with_slots_and_fields_nobody_declared_are_compared_too():
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+
+        name: str
+
+    @dataclass(frozen=True, slots=True)
+    class Slotted:
+        name: str
+
+    assert alike([Slotted("a")], [Slotted("a")])
+    assert not alike(Slotted("a"), Slotted("b"))
+    assert alike(Open(name="a", more=1), Open(name="a", more=1))
+    assert not alike(Open(name="a", more=1), Open(name="a", more=2))

@@ -177,6 +177,8 @@ def thaw(value: Any) -> Any:
 
 def alike(one: Any, other: Any) -> bool:
     """Tell whether two values are equal and of equal types all the way down: 1, 1.0 and True are not alike."""
+    if one is other:
+        return True
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
@@ -186,5 +188,13 @@ def alike(one: Any, other: Any) -> bool:
         held, told = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
         return held.keys() == told.keys() and all(alike(value, told[key]) for key, value in held.items())
     if hasattr(one, "__pydantic_fields__"):
-        return alike(one.__dict__, other.__dict__)
+        return alike(_fields(one), _fields(other))
     return bool(one == other)
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """Return what a pydantic model or dataclass holds: with slots or without, what it did not declare included."""
+    names: dict[str, Any] = model.__pydantic_fields__
+    held = {name: getattr(model, name, None) for name in names}
+    extra: dict[str, Any] | None = getattr(model, "__pydantic_extra__", None)
+    return held | (extra or {})

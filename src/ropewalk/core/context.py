@@ -1,14 +1,17 @@
 """What a node may ask of the run it is part of."""
 
 import asyncio
+import copy
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NoReturn, Protocol, TypeVar, cast, get_type_hints
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter
 
-from ropewalk.codec import ANY, MAX_EVENT_BYTES, RawJson, dump_json, stored_form
+from ropewalk.codec import ANY, MAX_EVENT_BYTES, MAX_VALUE_BYTES, RawJson, dump_json, stored_form
+from ropewalk.core.facts import StepRecorded
 from ropewalk.core.places import Step
+from ropewalk.core.schedule import Schedule
 from ropewalk.errors import NotStorable, TooLarge, WrongReturn
 from ropewalk.events import Token
 
@@ -19,12 +22,36 @@ class Asking(BaseException):
     """Unwinds a node that asked a question; user code must let it pass, `core/step.py` catches it."""
 
 
+class Question(NamedTuple):
+    """What a node asked without having an answer."""
+
+    name: str
+    nth: int
+    payload: RawJson
+    kind: str
+    expires_in: float | None = None
+    otherwise: RawJson | None = None
+
+
+class Record(NamedTuple):
+    """What a node's own journal keeps: an entry of type ``kind``."""
+
+    kind: str
+    name: str
+    value: Any
+    """Plain JSON data."""
+    nth: int = 1
+    usage: Mapping[str, float | None] | None = None
+    """Added to what the run has used up."""
+
+
 class Recorder(Protocol):
     """What a context needs of the engine."""
 
     run_id: str
+    schedule: Schedule
 
-    async def record(self, step: Step, name: str, nth: int, value: RawJson, kind: str) -> None: ...
+    async def record(self, step: Step, facts: Sequence[StepRecorded]) -> None: ...
 
     def emit(self, step: Step, kind: str, data: Any) -> None: ...
 
@@ -40,8 +67,10 @@ class Context:
         self._calls: dict[str, int] = {}
         self._made: list[tuple[str, Coroutine[Any, Any, Any]]] = []
         self._loop = asyncio.get_running_loop()
-        self.questions: list[tuple[str, int, RawJson, str]] = []
-        """What this attempt asked without having an answer: (name, nth, payload, kind)."""
+        self._whole = self
+        """The node's own context: this one, or the one that this is a part of."""
+        self._prefix = ""
+        self.questions: list[Question] = []
         self.closed = False
         """True once the attempt has ended: what a survivor of it still does is discarded."""
         self.run_id = recorder.run_id
@@ -71,6 +100,7 @@ class Context:
         return self._noted("step", self._stepped(name, fn, *args, **kwargs))
 
     async def _stepped(self, name: str, fn: Callable[..., Awaitable[T] | T], *args: Any, **kwargs: Any) -> T:
+        name = self._prefix + name
         nth = self._nth(name)
         adapter = _returned_by(fn)
         kept = self._step.records.get((name, nth))
@@ -83,28 +113,84 @@ class Context:
             if isinstance(result, Awaitable):
                 result = await cast("Awaitable[T]", result)
         raw, back = stored_form(adapter, result, f"What ctx.step({name!r}) returned in {self.node!r}")
-        if self.closed:
-            raise asyncio.CancelledError("this attempt has ended; its late results are discarded")
-        await self._recorder.record(self._step, name, nth, raw, "step_recorded")
+        await self._record([StepRecorded(self._step.id, self.node, name, nth, raw, "step_recorded")])
         return back
 
-    def ask(self, payload: Any = None, *, name: str = "ask", kind: str = "question") -> Coroutine[Any, Any, Any]:
+    def ask(
+        self,
+        payload: Any = None,
+        *,
+        name: str = "ask",
+        kind: str = "question",
+        expires_in: float | None = None,
+        otherwise: Any = None,
+    ) -> Coroutine[Any, Any, Any]:
         """Ask a person; return the answer, once there is one.
 
         Until then the node is unwound and holds nothing; when `Run.answer` has come it runs again from its first line,
-        where finished `step` and `ask` calls give what they gave before. Raises `NotStorable` for a payload that is not
-        plain data.
+        where finished `step` and `ask` calls give what they gave before. ``expires_in`` seconds after it was asked
+        nobody may answer any more, and whoever resumes the run answers with ``otherwise``. Raises `NotStorable` for a
+        payload that is not plain data.
         """
-        return self._noted("ask", self._asked(payload, name, kind))
+        return self._noted("ask", self._asked(payload, name, kind, expires_in, otherwise))
 
-    async def _asked(self, payload: Any, name: str, kind: str) -> Any:
+    async def _asked(self, payload: Any, name: str, kind: str, expires_in: float | None, otherwise: Any) -> Any:
+        name = self._prefix + name
         nth = self._nth(f"?{name}")
         answer = self._step.answers.get((name, nth))
         if answer is not None:
             return ANY.validate_json(answer)
         raw, _ = stored_form(ANY, payload, f"The question of {self.node!r}")
-        self.questions.append((name, nth, raw, kind))
+        instead = stored_form(ANY, otherwise, f"What {self.node!r} takes for an answer")[0]
+        self.questions.append(Question(name, nth, raw, kind, expires_in, instead))
         raise Asking
+
+    # -- for nodes that keep a journal of their own -------------------------------------------------------------------
+
+    def within(self, name: str) -> "Context":
+        """Return the context of a part of this node: what it keeps and asks is told apart by ``name``, and so is its
+        idempotency key.
+        """
+        part = copy.copy(self)
+        part._prefix = f"{self._prefix}{name}/"
+        part._calls = {}
+        part.idempotency_key = f"{self.idempotency_key}/{name}"
+        return part
+
+    def kept(self, name: str, nth: int = 1) -> RawJson | None:
+        """Return what `keep` has put into the log in this attempt or an earlier one."""
+        return self._step.records.get((self._prefix + name, nth))
+
+    async def keep(self, *records: Record) -> None:
+        """Put records into the log, all of them in one append; returns when they are durable. Raises `TooLarge`."""
+        facts: list[StepRecorded] = []
+        for kind, name, value, nth, usage in records:
+            raw = RawJson(dump_json(value))
+            if len(raw) > MAX_VALUE_BYTES:
+                raise TooLarge(f"What {self.node!r} keeps as {name!r}", len(raw), MAX_VALUE_BYTES)
+            facts.append(StepRecorded(self._step.id, self.node, self._prefix + name, nth, raw, kind, usage))
+        await self._record(facts)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The fold of the run's log; to be read, never changed."""
+        return self._recorder.schedule
+
+    @property
+    def unfinished(self) -> Step:
+        """The step that this is an attempt at; to be read, never changed."""
+        return self._step
+
+    async def in_thread(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call a plain function where it cannot block the loop."""
+        return await self._recorder.in_thread(self.node, fn, *args, **kwargs)
+
+    async def _record(self, facts: list[StepRecorded]) -> None:
+        if self._whole.closed:
+            raise asyncio.CancelledError("this attempt has ended; its late results are discarded")
+        await self._recorder.record(self._step, facts)
+
+    # -- telling ------------------------------------------------------------------------------------------------------
 
     def emit(self, data: Any) -> None:
         """Tell the run's readers something now: a `Token` (or ``{"type": "text", "text": ...}``) is text, all else is
@@ -112,7 +198,10 @@ class Context:
 
         Callable from threads. Raises `NotStorable`, `TooLarge`.
         """
-        kind, told = _event_of(data)
+        self.say(*_event_of(data))
+
+    def say(self, kind: str, told: Any) -> None:
+        """Do what `emit` does, with an event of type ``kind``; a ``text`` has a text."""
         if kind != "text" or not told["text"].isascii() or len(told["text"]) > MAX_EVENT_BYTES // 2:
             self._check(told)
         try:
@@ -145,7 +234,7 @@ class Context:
             raise TooLarge(f"An event of {self.node!r}", size, MAX_EVENT_BYTES)
 
     def _say(self, kind: str, data: Any) -> None:
-        if not self.closed:
+        if not self._whole.closed:
             self._recorder.emit(self._step, kind, data)
 
     def _nth(self, name: str) -> int:

@@ -15,6 +15,7 @@ from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decod
 from ropewalk.core.feed import Feed
 from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
 from ropewalk.core.lookout import Lookout
+from ropewalk.core.offers import show_all, showing
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
@@ -56,6 +57,8 @@ class Desk:
         self.store = store
         self.settings = settings
         self.max_iterations = max_iterations
+        self.shows = showing(plan)
+        """Functions of nodes that have something to show of what is not finished."""
         self._mirrored = mirrored
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
@@ -333,6 +336,7 @@ class Desk:
         state = self._mirrored(run)
         if state is not None:
             self.shape.mirror(engine.schedule.union(), state)
+            show_all(self.shows, state, engine.schedule)
 
 
 def _loaded(schedule: Schedule, body: bytes) -> bool:

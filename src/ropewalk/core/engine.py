@@ -12,10 +12,9 @@ import contextvars
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ropewalk.codec import RawJson
 from ropewalk.contracts import RunStore
 from ropewalk.core.facts import Fact, Paused, RunStopped, StepFailed, StepFinished, StepRecorded
 from ropewalk.core.feed import Feed
@@ -162,11 +161,11 @@ class Engine(Ledger):
 
     # -- what contexts use --------------------------------------------------------------------------------------------
 
-    async def record(self, step: Step, name: str, nth: int, value: RawJson, kind: str) -> None:
+    async def record(self, step: Step, facts: Sequence[StepRecorded]) -> None:
         try:
             if self.schedule.steps.get(step.id) is not step:
                 raise TooLate
-            await self.commit_whole([StepRecorded(step.id, step.path, name, nth, value, kind)])
+            await self.commit_whole(facts)
         except TooLate:  # the run has ended; the cancellation of this step is on its way
             await asyncio.sleep(GRACE_SECONDS)
             raise asyncio.CancelledError from None
@@ -384,12 +383,15 @@ class Engine(Ledger):
         self.feed.forget(step.id)
         new: list[Paused] = []
         answered = not outcome.questions
-        for name, nth, payload, kind in outcome.questions:
+        for question in outcome.questions:
+            name, nth = question.name, question.nth
             if (name, nth) in step.answers:
                 answered = True
             elif (name, nth) not in step.asked:
+                expires_at = None if question.expires_in is None else self.settings.clock() + question.expires_in
                 pause = pause_id(self.run_id, step.id, name, nth)
-                new.append(Paused(pause, kind, step.path, step.id, payload, name, nth))
+                head = (pause, question.kind, step.path, step.id, question.payload, name, nth)
+                new.append(Paused(*head, expires_at, question.otherwise))
         if not new:
             self.in_flight.pop(step.id, None)
         if answered:

@@ -1,5 +1,6 @@
 """What can happen to a run: the closed set of facts that its log is made of, and their form as entries."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ropewalk.codec import RawJson, dump_entry, dump_json, dump_plain_entry, load_entry, to_plain
@@ -73,9 +74,14 @@ class StepRecorded(NamedTuple):
     nth: int
     value: RawJson
     kind: str = "step_recorded"
+    usage: Mapping[str, float | None] | None = None
+    """What it used up, by name; a run's records sum up."""
 
     def data(self) -> dict[str, Any]:
-        return {"step": self.step, "name": self.name, "nth": self.nth, "value": self.value}
+        data: dict[str, Any] = {"step": self.step, "name": self.name, "nth": self.nth, "value": self.value}
+        if self.usage is not None:
+            data["usage"] = dict(self.usage)
+        return data
 
 
 class StepFailed(NamedTuple):
@@ -105,10 +111,17 @@ class Paused(NamedTuple):
     payload: RawJson
     name: str = ""
     nth: int = 0
+    expires_at: float | None = None
+    """From when on the next resume answers it with ``otherwise``, and nobody else may."""
+    otherwise: RawJson | None = None
 
     def data(self) -> dict[str, Any]:
-        data = {"pause": self.pause, "kind": self.kind, "step": self.step, "payload": self.payload}
-        return data | ({"name": self.name, "nth": self.nth} if self.nth else {})
+        data: dict[str, Any] = {"pause": self.pause, "kind": self.kind, "step": self.step, "payload": self.payload}
+        if self.nth:
+            data |= {"name": self.name, "nth": self.nth}
+        if self.expires_at is not None:
+            data |= {"expires_at": self.expires_at, "otherwise": self.otherwise}
+        return data
 
 
 class Answered(NamedTuple):
@@ -240,10 +253,9 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             head = (data["step"], node, data["attempt"], data["code"], data["message"], data["error"])
             return StepFailed(*head, trace, retry_at)
         case "paused":
-            payload = _raw(data["payload"])
-            return Paused(
-                data["pause"], data["kind"], node, data["step"], payload, data.get("name", ""), data.get("nth", 0)
-            )
+            head = (data["pause"], data["kind"], node, data["step"], _raw(data["payload"]))
+            otherwise = _raw(data["otherwise"]) if "otherwise" in data else None
+            return Paused(*head, data.get("name", ""), data.get("nth", 0), data.get("expires_at"), otherwise)
         case "answered":
             return Answered(data["pause"], node, _raw(data["value"]), data.get("by"), _choices(data))
         case "state_edited":
@@ -255,7 +267,8 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             return RunStopped(*head, data.get("message"))
         case _:
             if "step" in data and "name" in data:
-                return StepRecorded(data["step"], node, data["name"], data["nth"], _raw(data["value"]), entry.type)
+                head = (data["step"], node, data["name"], data["nth"], _raw(data["value"]))
+                return StepRecorded(*head, entry.type, data.get("usage"))
             raise ValueError(f"unknown type of entry {entry.type!r}")
 
 

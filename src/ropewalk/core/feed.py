@@ -9,11 +9,13 @@ import asyncio
 from collections import deque
 from typing import Any, NamedTuple
 
-from ropewalk.core.facts import Fact, StepFailed, StepFinished, to_entry
+from ropewalk.core.facts import Fact, StepFailed, StepFinished, StepRecorded, to_entry
 from ropewalk.events import Entry, Event
 
 _ENDS = (StepFinished, StepFailed)
 """Facts after which a step says nothing more."""
+_CLOSING = "model_replied"
+"""The type of record that holds the text that was said before it: in its step, that text is told no more."""
 LIVE_KEPT = 8192
 """Live events kept per step in flight."""
 
@@ -74,11 +76,16 @@ class Feed:
         for _, _, fact in batch:
             if isinstance(fact, _ENDS):
                 begun.pop(fact.step, None)
-                voice = voices.pop(fact.step, None) if voices else None
-                if voice is not None and self.readers:
-                    self._ended.append(voice)
+                self._close(fact.step)
+            elif voices and isinstance(fact, StepRecorded) and fact.kind == _CLOSING:
+                self._close(fact.step)
         if self._waiting:
             self.wake()
+
+    def _close(self, step_id: str) -> None:
+        voice = self._voices.pop(step_id, None) if self._voices else None
+        if voice is not None and self.readers:
+            self._ended.append(voice)
 
     def begin(self, step_id: str, node: str, attempt: int) -> None:
         """Take in that a step has started: the live event step_started, made only when somebody reads it."""
@@ -100,6 +107,9 @@ class Feed:
         voice.kept.append(_Live(self._entry, self._n, kind, data))
         if kind == "text":
             voice.texts.append(data["text"])
+        elif kind == "reset":  # a model's answer begins anew
+            voice.texts.clear()
+            voice.dropped_texts = 0
         if self._waiting:
             self.wake()
 

@@ -8,10 +8,10 @@ import contextlib
 import datetime
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ropewalk.codec import ANY, legible
 from ropewalk.contracts import RunRecord
@@ -19,8 +19,9 @@ from ropewalk.core.arguments import check
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
+from ropewalk.core.offers import show_all
 from ropewalk.core.picture import Form, Picture
-from ropewalk.core.resuming import answer_of, reset_of
+from ropewalk.core.resuming import answer_of, reset_of, settled_by_time
 from ropewalk.errors import (
     AlreadyAnswered,
     PauseNotFound,
@@ -35,6 +36,7 @@ from ropewalk.errors import (
 from ropewalk.events import Entry, Event, parse_event_id
 
 if TYPE_CHECKING:
+    from ropewalk.contracts.model import Usage
     from ropewalk.core.desk import Desk
 
 S = TypeVar("S")
@@ -69,6 +71,8 @@ class Pause:
     """question, approval or breakpoint."""
     node: str
     payload: Any
+    expires_at: float | None = None
+    """Until when it may be answered, in seconds since the epoch; None: for ever."""
 
 
 class Run(Generic[S]):
@@ -117,12 +121,22 @@ class Run(Generic[S]):
         values = schedule.union()
         for edit in self._queued:
             values = schedule.shape.fold(values, edit.writes)
-        return schedule.shape.to_state(values)
+        state = schedule.shape.to_state(values)
+        show_all(self._desk.shows, state, schedule)
+        return state
 
     @property
     def pauses(self) -> list[Pause]:
         """Every open question and breakpoint, oldest first."""
         return _pauses(self._read_now())
+
+    @property
+    def usage(self) -> "Usage":
+        """What all models that the run has asked so far have used."""
+        from ropewalk.contracts.model import Usage  # noqa: PLC0415  most runs ask no model
+
+        used, known = self._read_now().schedule.usage, {field.name for field in fields(Usage)}
+        return Usage(**{name: cast("Any", amount) for name, amount in used.items() if name in known})
 
     @property
     def error(self) -> Exception | None:
@@ -348,7 +362,8 @@ class Run(Generic[S]):
         """Answer one pause, by its id or itself, and drive the run on, unless it was left to workers; returns when the
         answer is durable.
 
-        Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `RunTaken`.
+        Raises `PauseNotFound`, `AlreadyAnswered` (which names who was first), `PauseExpired`, `RunTaken`, and
+        `AnswerInvalid` for an approval's answer that cannot be read.
         """
         pause = pause_id.id if isinstance(pause_id, Pause) else pause_id
         check("by", by, _TEXT_OR_NONE, "text, or None")
@@ -359,15 +374,15 @@ class Run(Generic[S]):
 
             def answered() -> list[Fact]:
                 _check_open(self.run_id, engine, pause)
-                return [answer_of(engine.schedule, pause, value, by)]
+                return [answer_of(engine.schedule, pause, value, by, engine.settings.clock())]
 
             await self._write(engine, answered)
 
         await self._tried(answer)
 
     async def resume(self) -> RunStatus:
-        """Release every breakpoint, retry what failed, take over what its owner left behind; drive on until the run
-        stops again.
+        """Release every breakpoint, retry what failed, settle questions that have expired, take over what its owner
+        left behind; drive on until the run stops again.
 
         Returns the status then. Does nothing to a run that is done, or that workers have. Raises `RunFinished` for a
         cancelled one.
@@ -390,7 +405,9 @@ class Run(Generic[S]):
                 limit = self._limit(self._limits[1], explicit=True)
                 facts += reset_of(schedule, engine.epoch, reason="resumed", explicit=True, limit=limit)
             breakpoints = [pause.id for pause in _pauses(engine) if pause.kind == "breakpoint"]
-            return facts + [answer_of(schedule, pause, None, None) for pause in breakpoints]
+            now = engine.settings.clock()
+            facts += [answer_of(schedule, pause, None, None, now) for pause in breakpoints]
+            return [*facts, *settled_by_time(schedule, now)]
 
         await self._write(engine, resumed)
 
@@ -493,6 +510,7 @@ class Run(Generic[S]):
         for edit in self._queued:
             values = schedule.shape.fold(values, edit.writes)
         schedule.shape.mirror(values, state)
+        show_all(self._desk.shows, state, schedule)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -654,6 +672,7 @@ def _pauses(engine: Engine) -> list[Pause]:
             kind=pause.fact.kind,
             node=pause.fact.node,
             payload=ANY.validate_json(pause.fact.payload),
+            expires_at=pause.fact.expires_at,
         )
         for pause in engine.schedule.open_pauses.values()
     ]

@@ -70,6 +70,8 @@ class Schedule:
         """Firings that a breakpoint holds and whose pause is not in the log yet."""
         self.pauses: dict[str, PauseState] = {}
         self.open_pauses: dict[str, PauseState] = {}
+        self.usage: dict[str, float | None] = {}
+        """What the steps' records have used up, by name; None: it cannot be known."""
         self.held = 0
         """Firings that a breakpoint holds: nothing new starts while there are any."""
         self.failure: RunStopped | None = None
@@ -182,6 +184,9 @@ class Schedule:
             raise Misfit("the step", fact.step, self.steps)
         step.records = put(step.records, (fact.name, fact.nth), fact.value)
         step.deaths = 0
+        for name, amount in (fact.usage or {}).items():
+            so_far = self.usage.get(name, 0)
+            self.usage[name] = None if amount is None or so_far is None else so_far + amount
 
     def _failed(self, fact: StepFailed) -> None:
         step = self.steps.get(fact.step)

@@ -34,6 +34,7 @@ def dump_snapshot(schedule: Schedule) -> bytes:
             "stopped": schedule.stopped and list(schedule.stopped),
             "active_seconds": schedule.active_seconds,
             "last_at": schedule.last_at,
+            "usage": schedule.usage,
             "final": schedule.final and schedule.final.number,
             "first": schedule.first.number,
             "edits": [edit.number for edit in schedule.versions.edits],
@@ -179,6 +180,7 @@ def _pause(key: str, pause: PauseState, is_open: bool) -> dict[str, Any]:
     fact = pause.fact
     return {
         "fact": [key, fact.kind, fact.node, fact.step, fact.payload, fact.name, fact.nth],
+        "expiry": None if fact.expires_at is None else [fact.expires_at, fact.otherwise],
         "firing": pause.firing.id if is_open and pause.firing else None,
         "step": pause.step.id if is_open and pause.step else None,
         "open": is_open,
@@ -211,6 +213,7 @@ class _Loader:
         schedule.failure = RunStopped(*data["failure"]) if data["failure"] else None
         schedule.stopped = RunStopped(*data["stopped"]) if data["stopped"] else None
         schedule.active_seconds, schedule.last_at = data["active_seconds"], data["last_at"]
+        schedule.usage = data.get("usage", {})
         self._load_scope(schedule.root, data["root"])
         for stored in data["steps"]:
             self._load_step(stored)
@@ -278,7 +281,10 @@ class _Loader:
 
     def _load_pause(self, stored: dict[str, Any]) -> None:
         key, kind, node, step_id, payload, name, nth = stored["fact"]
+        expiry = stored.get("expiry")
         fact = Paused(key, kind, node, step_id, _present(payload), name, nth)
+        if expiry:
+            fact = fact._replace(expires_at=expiry[0], otherwise=_present(expiry[1]))
         firing = self._firings.get(stored["firing"]) if stored["firing"] else None
         step = self._schedule.steps.get(stored["step"]) if stored["step"] else None
         pause = PauseState(fact, firing, step)

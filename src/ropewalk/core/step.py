@@ -6,9 +6,8 @@ import traceback
 import weakref
 from typing import Any, NamedTuple, Protocol, cast
 
-from ropewalk.codec import RawJson
 from ropewalk.core.choosing import choices_at_once, choices_awaited
-from ropewalk.core.context import Asking, Context, Recorder
+from ropewalk.core.context import Asking, Context, Question, Recorder
 from ropewalk.core.facts import Route, StepFinished
 from ropewalk.core.places import Step
 from ropewalk.core.raised import NOT_ITS_OWN, original, task_of
@@ -23,7 +22,7 @@ GRACE_SECONDS = 5.0
 
 
 class Asked(NamedTuple):
-    questions: list[tuple[str, int, RawJson, str]]
+    questions: list[Question]
 
 
 class Failed(NamedTuple):

@@ -1,0 +1,1 @@
+"""Where tools come from that others serve. Importing it loads no SDK."""

@@ -1,0 +1,216 @@
+"""Whole loops through the vendors' own SDKs, against the strict local provider: it refuses what the vendors refuse."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from tests.agent.scenes import drawn, results, said, started
+
+from ropewalk import (
+    AnthropicClient,
+    Approve,
+    LLMMessage,
+    OpenAIClient,
+    Reject,
+    RunStatus,
+    ToolCall,
+    ToolState,
+    Window,
+    tool,
+)
+from ropewalk.errors import RunFailed
+from ropewalk.testing.provider import Break, LocalProvider, Refuse, Say
+
+KINDS = ["chat", "responses", "messages"]
+ran: list[str] = []
+
+
+@tool("Search the documents")
+async def search(query: str, limit: int = 3) -> dict[str, Any]:
+    ran.append(query)
+    if query == "bad":
+        raise ValueError("no such thing")
+    return {"found": [query], "limit": limit}
+
+
+@tool("Publish", pause_before_execution=True)
+async def publish(text: str) -> str:
+    ran.append(f"publish {text}")
+    return "published"
+
+
+@tool("Check", pause_after_execution=True)
+async def check(text: str) -> str:
+    return f"checked {text}"
+
+
+def client(kind: str, provider: LocalProvider) -> Any:
+    if kind == "messages":
+        return AnthropicClient("key", provider.root)
+    return OpenAIClient("key", provider.base_url, api="chat" if kind == "chat" else "responses")
+
+
+@pytest.fixture(params=KINDS, name="kind")
+def _kind(request: pytest.FixtureRequest) -> str:
+    ran.clear()
+    return request.param
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_loop_with_parallel_calls_errors_and_unknown_tools_is_taken_by_the_provider(kind: str, stream: bool) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script(
+                [
+                    ["I look.", ToolCall("search", {"query": "a"}), ToolCall("search", {"query": "bad"})],
+                    [ToolCall("nothing", {"x": 1}), ToolCall("search", {"limit": "many", "query": "b"})],
+                    Say(text="", thinking="hm", tool_calls=[ToolCall("search", {"query": "c"})]),
+                    "All found.",
+                ]
+            )
+            model = client(kind, provider)
+            run = await started(drawn(model, [search], stream=stream, system_prompt="Be brief."))
+            assert run.status is RunStatus.DONE, run.error
+            assert run.state.final_output == "All found."
+            assert [is_error for _, is_error in results(run.state.messages)] == [False, True, True, True, False]
+            assert sorted(ran) == ["a", "bad", "c"]
+            assert len(provider.requests) == 4
+            assert run.usage.input_tokens > 0
+            await model.close()
+
+    asyncio.run(main())
+
+
+def test_approvals_in_any_order_leave_a_history_that_is_taken(kind: str) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            calls = [ToolCall("publish", {"text": text}) for text in ("a", "b", "c")]
+            provider.script([[*calls, ToolCall("check", {"text": "d"}), ToolCall("search", {"query": "e"})], "done"])
+            model = client(kind, provider)
+            run = await started(drawn(model, [publish, search, check]))
+            by_text = {pause.payload["arguments"]["text"]: pause.id for pause in run.pauses}
+            assert set(by_text) == {"a", "b", "c", "d"}
+            for text, answer in (
+                ("c", Reject("not c")),
+                ("d", Reject("not so")),
+                ("a", Approve({"text": "A"})),
+                ("b", Approve()),
+            ):
+                await run.answer(by_text[text], answer)
+                await run.wait()
+            assert run.state.final_output == "done"
+            assert sorted(ran) == ["e", "publish A", "publish b"]
+            assert len(provider.requests) == 2
+            await model.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Break(kind="reset"),
+        Break(kind="eof"),
+        Break(kind="error_event"),
+        Break(kind="bad_json"),
+        Say(text="half", finish="length"),
+        Say(text="half", finish="filter"),
+        Refuse(status=429, code="insufficient_quota"),
+    ],
+    ids=str,
+)
+def test_a_fault_after_a_tool_is_typed_and_the_run_goes_on_from_there(kind: str, fault: Any, stream: bool) -> None:
+    if isinstance(fault, Say) and fault.finish == "filter" and kind == "messages":
+        fault = Say(text="half", finish="refusal")
+
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([ToolCall("search", {"query": "a"}), fault, fault, fault, fault, fault])
+            model = client(kind, provider)
+            run = await started(drawn(model, [search], stream=stream))
+            if run.status is RunStatus.FAILED:
+                assert isinstance(run.error, RunFailed)
+                assert run.error.reason.startswith(("model_", "reply_")), run.error
+                assert run.state.final_output is None
+            else:  # what broke was not in this form of the answer
+                assert not stream
+                assert isinstance(fault, Break)
+                return
+            provider.script(["whole"])
+            assert await run.resume() is RunStatus.DONE
+            assert run.state.final_output == "whole"
+            assert ran == ["a"]
+            await model.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", ["native", "tool", "prompted"])
+def test_a_typed_answer_is_taken_in_every_mode(kind: str, mode: Any) -> None:
+    class Answer(BaseModel):
+        city: str
+        people: int
+
+    async def main() -> None:
+        good = {"city": "Paris", "people": 5}
+        text = '{"city": "Paris", "people": 5}'
+        call: Any = ToolCall("final_answer", good) if mode == "tool" else text
+        async with LocalProvider() as provider:
+            provider.script([ToolCall("search", {"query": "a"}), "not so", call])
+            model = client(kind, provider)
+            run = await started(drawn(model, [search], output_schema=Answer, output_mode=mode))
+            assert run.state.final_output == Answer(city="Paris", people=5), run.error
+            await model.close()
+
+    asyncio.run(main())
+
+
+def test_a_conversation_through_a_window_is_taken(kind: str) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([*[ToolCall("search", {"query": str(number)}) for number in range(6)], "done"])
+            model = client(kind, provider)
+            run = await started(drawn(model, [search], window=Window(messages=4), system_prompt="s"))
+            assert run.state.final_output == "done", run.error
+            await model.close()
+
+    asyncio.run(main())
+
+
+def test_a_conversation_that_goes_on_is_taken(kind: str) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script(
+                [Say(text="", thinking="hm", tool_calls=[ToolCall("search", {"query": "a"})]), "one", "two"]
+            )
+            model = client(kind, provider)
+            graph = drawn(model, [search])
+            await graph.execute(ToolState(messages=said()))
+            state = graph.state
+            state.messages.append(LLMMessage(role="user", content="and now?"))
+            await graph.execute(state)
+            assert graph.state.final_output == "two"
+            await model.close()
+
+    asyncio.run(main())
+
+
+def test_the_first_token_is_a_live_event_before_the_answer_is_whole(kind: str) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([Say(text="one two three four five", delay_seconds=0.02)])
+            model = client(kind, provider)
+            run = drawn(model, stream=True).start(ToolState(messages=said()))
+            texts: list[str] = []
+            async for event in run.events():
+                if event.type == "text":
+                    if not texts:
+                        assert not provider.requests or run.state.final_output is None
+                    texts.append(event.data["text"])
+            assert "".join(texts) == "one two three four five"
+            assert len(texts) > 1
+            await model.close()
+
+    asyncio.run(main())
