@@ -53,7 +53,7 @@ def test_an_agent_is_asked_as_a_tool() -> None:
         check_requests(inner)
         log = await types(run)
         assert log.count("model_replied") == 4
-        assert log.count("tool_finished") == 2
+        assert log.count("tool_result") == 2
 
     asyncio.run(main())
 

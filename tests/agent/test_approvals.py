@@ -307,7 +307,7 @@ def test_an_approval_that_expires_is_no_rejection() -> None:
         assert text == "pay_soon was not run: nobody approved it in time. It was not rejected either."
         assert is_error
         assert not paid
-        (entry,) = await entries(run, "tool_finished")
+        (entry,) = await entries(run, "tool_result")
         assert entry["status"] == "expired"
 
     asyncio.run(main())

@@ -127,7 +127,7 @@ def test_tokens_arguments_and_progress_are_live_events() -> None:
         assert {(piece["index"], piece["call_id"], piece["tool"]) for piece in pieces} == {(0, "c", "long")}
         progress = [data for type_, data in events if type_ == "tool_progress"]
         assert progress == [{"call_id": "c", "tool": "long", "data": {"share": 0.5}}]
-        assert types.index("tool_started") < types.index("tool_progress") < types.index("tool_finished")
+        assert types.index("tool_call") < types.index("tool_progress") < types.index("tool_result")
         assert types.index("text") < types.index("model_replied")
         finished = next(data for type_, data in events if type_ == "step_finished")
         assert "text" not in finished  # each text is in the entry of its reply

@@ -51,7 +51,7 @@ class Bench:
         graph = drawn([list(calls), "never"], [self.tool], store=self.store)
         run = graph.start(ToolState(messages=said()))
         await asyncio.wait({asyncio.create_task(self.hangs.wait())})
-        while sum(entry.type == "tool_finished" for entry in await run.history()) < len(calls) - 1:
+        while sum(entry.type == "tool_result" for entry in await run.history()) < len(calls) - 1:
             await asyncio.sleep(0.001)
         await run.let_go()
         self.dies = False
@@ -415,8 +415,8 @@ def test_every_stage_of_a_call_is_an_entry() -> None:
             "paused",
             "run_paused",
             "answered",
-            "tool_started",
-            "tool_finished",
+            "tool_call",
+            "tool_result",
             "paused",
             "run_paused",
             "answered",
@@ -424,11 +424,11 @@ def test_every_stage_of_a_call_is_an_entry() -> None:
             "step_finished",
             "run_done",
         ]
-        (begun,) = await entries(run, "tool_started")
+        (begun,) = await entries(run, "tool_call")
         approved = next(entry.data for entry in await run.history() if entry.type == "answered")
         assert approved["value"]["hash"] == begun["hash"]
         assert approved["by"] == "Ann"
-        (ended,) = await entries(run, "tool_finished")
+        (ended,) = await entries(run, "tool_result")
         assert (ended["call_id"], ended["status"], ended["result"]) == ("call_fine", "ok", "fine done")
 
     asyncio.run(main())

@@ -76,8 +76,8 @@ def test_a_loop_asks_runs_tools_and_answers() -> None:
         assert await types(run) == [
             "run_started",
             "model_replied",
-            "tool_started",
-            "tool_finished",
+            "tool_call",
+            "tool_result",
             "model_replied",
             "step_finished",
             "run_done",
@@ -98,7 +98,7 @@ def test_parallel_calls_run_side_by_side_and_answer_in_their_order() -> None:
         run = await started(drawn([calls, "done"], [wait]))
         assert time.monotonic() - begun < 0.55
         assert [message.content for message in run.state.messages if message.role == "tool"] == ["0.3", "0.1", "0.2"]
-        finished = [entry["result"] for entry in await entries(run, "tool_finished")]
+        finished = [entry["result"] for entry in await entries(run, "tool_result")]
         assert finished == [0.1, 0.2, 0.3]
 
     asyncio.run(main())
@@ -284,7 +284,7 @@ def test_the_model_is_asked_no_more_often_than_allowed() -> None:
         assert isinstance(error, ModelLimitReached)
         assert (error.limit, error.allowed) == ("max_iterations", 3)
         assert len(model.requests) == 3
-        assert len(await entries(run, "tool_finished")) == 3
+        assert len(await entries(run, "tool_result")) == 3
 
     asyncio.run(main())
 

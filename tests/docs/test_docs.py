@@ -155,7 +155,7 @@ def test_every_command_has_a_heading() -> None:
 
 def test_the_types_of_events_are_found() -> None:
     assert event_types() >= {"run_started", "step_recorded", "run_done", "step_started", "text", "custom"}
-    assert event_types() >= {"model_replied", "tool_started", "tool_finished", "tool_progress", "thinking"}
+    assert event_types() >= {"model_replied", "tool_call", "tool_result", "tool_progress", "thinking"}
 
 
 def event_types() -> set[str]:

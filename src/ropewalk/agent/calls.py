@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from ropewalk.agent.approvals import EXPIRED, Decision, hash_of, question_name, read_decision
 from ropewalk.agent.callbacks import of_use, tell
-from ropewalk.agent.journal import FINISHED_USAGE, TOOL_FINISHED, TOOL_STARTED, TOOL_STOPPED
+from ropewalk.agent.journal import FINISHED_USAGE, TOOL_RESULT, TOOL_CALL, TOOL_STOPPED
 from ropewalk.agent.outcomes import Status, ToolOutcome, plain, rejection
 from ropewalk.agent.telling import ToolContext
 from ropewalk.agent.tools import Tool
@@ -252,7 +252,7 @@ class OneCall:
 
     def _start_record(self, arguments: Mapping[str, Any], nth: int) -> Record:
         value = {"tool": self.call.name, "call_id": self.call.id, "arguments": dict(arguments)}
-        return Record(TOOL_STARTED, f"start {self.key}", value | {"hash": hash_of(arguments)}, nth)
+        return Record(TOOL_CALL, f"start {self.key}", value | {"hash": hash_of(arguments)}, nth)
 
     async def _stopped(self, why: str) -> None:
         """Write down that a call which must not happen twice has not ended, and did not happen unseen either."""
@@ -273,7 +273,7 @@ class OneCall:
 
     def _record(self, outcome: ToolOutcome) -> Record:
         ran = self._starts and outcome.status in ("ok", "error", "unknown")
-        return Record(TOOL_FINISHED, f"tool {self.key}", outcome.data(), 1, FINISHED_USAGE if ran else None)
+        return Record(TOOL_RESULT, f"tool {self.key}", outcome.data(), 1, FINISHED_USAGE if ran else None)
 
     def _ending(
         self, status: Status, arguments: Mapping[str, Any] | None = None, *, began: float | None = None, **more: Any

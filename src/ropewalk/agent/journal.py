@@ -2,9 +2,9 @@
 
     model_replied     "model 3"       the whole reply; its calls are what is proposed
     paused, answered  "approve 3.1"   may the first call of that reply run: the answer has the hash of the arguments
-    tool_started      "start 3.1"     written before the call is made
+    tool_call         "start 3.1"     written before the call is made
     tool_stopped      "stop 3.1"      it ended without an end: it asked somebody, or it raised and the node fails
-    tool_finished     "tool 3.1"      how it ended; there is one of each call, and no call with one is made again
+    tool_result       "tool 3.1"      how it ended; there is one of each call, and no call with one is made again
     paused, answered  "review 3.1"    may its result count
     paused, answered  "outcome 3.1"   it had started, nobody knows how it ended, and it must not happen twice
     summary_made      "summary 1"     what stands for the beginning of the conversation
@@ -23,9 +23,9 @@ from ropewalk.contracts.model import Reply, Usage
 from ropewalk.core.context import Record
 
 MODEL_REPLIED = "model_replied"
-TOOL_STARTED = "tool_started"
+TOOL_CALL = "tool_call"
 TOOL_STOPPED = "tool_stopped"
-TOOL_FINISHED = "tool_finished"
+TOOL_RESULT = "tool_result"
 SUMMARY_MADE = "summary_made"
 FINISHED_USAGE: Mapping[str, float | None] = {"tool_calls": 1}
 

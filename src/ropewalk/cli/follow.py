@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ropewalk.cli.result import asked
 from ropewalk.cli.screen import Screen, one_line, printable
+from ropewalk.cli.tooling import KINDS, in_words
 from ropewalk.cli.trouble import DONE, FAILED, PAUSED
 from ropewalk.runtime import Entry, Event, Run
 
@@ -106,7 +107,7 @@ class Teller:
         act = getattr(self, f"_{event.type}", None)
         if act is not None:
             act(event)
-        elif event.type.startswith(("tool_", "step_recorded", "custom")):
+        elif event.type in KINDS or event.type in ("step_recorded", "custom"):
             self._note(event)
 
     def tell_entry(self, entry: Entry) -> None:
@@ -189,6 +190,8 @@ class Teller:
         data = event.data
         if event.type == "custom":
             self._line("note", event.node or "", None, one_line(data))
+        elif event.type in KINDS:
+            self._line("note", event.node or "", None, one_line(in_words(event.type, data)))
         else:
             what = f"{event.type.replace('_', ' ')}: {one_line(str(data.get('name', '')))}"
             self._line("note", event.node or "", None, what)

@@ -15,6 +15,7 @@ from ropewalk.cli.opening import FoundRun, finding, graph_of, looking
 from ropewalk.cli.result import ANSWERS, COLOURS, asked, how_to_answer, pause_data, state_text
 from ropewalk.cli.screen import Screen, one_line, printable
 from ropewalk.cli.shown import shown_url
+from ropewalk.cli.tooling import KINDS, in_words
 from ropewalk.cli.trouble import DONE, Trouble
 from ropewalk.errors import RopewalkError
 from ropewalk.runtime import Entry, Pause, Picture, Run, RunRecord, read_log, unfinished_steps
@@ -200,8 +201,10 @@ def _told(entry: Entry) -> str:
             return one_line(f"{data['kind']} {data['pause']}", 80)
         case "answered":
             return one_line(f"{data['pause']} = {json.dumps(data['value'], ensure_ascii=False)}", 80)
-        case "step_recorded" | "tool_call" | "tool_result":
+        case "step_recorded":
             return one_line(str(data.get("name", "")), 80)
+        case kind if kind in KINDS:
+            return one_line(in_words(kind, data), 80)
         case _:
             return one_line(str(data.get("message") or data.get("reason") or data.get("fork_of") or ""), 80)
 
