@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.messaging.forms import Form
 from tests.servers.valkey import RedisServer
 
-from ropewalk.errors import NotStorable, RopewalkError
+from ropewalk.errors import NotStorable
 from ropewalk.messaging.redis import (
     AsyncRedisClient,
     NotReadable,
@@ -22,7 +22,6 @@ from ropewalk.messaging.redis import (
     RedisStream,
     RedisUnavailable,
     WrongKind,
-    errors,
 )
 from ropewalk.messaging.redis.values import dump, load
 
@@ -215,12 +214,3 @@ def test_subclasses_are_stored_as_what_they_extend() -> None:
 def test_json_of_others_that_looks_like_ours_is_left_alone() -> None:
     assert load(b'{"$type": "os.system", "value": "x"}', "it") == {"$type": "os.system", "value": "x"}
     assert load(b'{"$type": "datetime", "value": 1, "more": 2}', "it") == {"$type": "datetime", "value": 1, "more": 2}
-
-
-def test_every_error_code_has_a_heading_in_the_docs() -> None:
-    from pathlib import Path
-
-    page = (Path(__file__).parents[2] / "docs" / "messaging.md").read_text(encoding="utf-8")
-    codes = {one.code for one in vars(errors).values() if isinstance(one, type) and issubclass(one, RopewalkError)}
-    there = "\n".join(line for line in page.splitlines() if line.startswith("#"))
-    assert not {code for code in codes - {"error"} if code not in there}

@@ -168,8 +168,7 @@ def test_who_gave_up_waiting_is_passed_over(form: Form) -> None:
 
 def test_a_dead_holder_is_followed_as_soon_as_its_lease_ends(form: Form) -> None:
     async def go() -> None:
-        await form.calls.execute("HSET", f"lock:{form.prefix}door", "token", "dead", "fence", "5")
-        await form.calls.execute("PEXPIRE", f"lock:{form.prefix}door", "700")
+        await form.calls.execute("SET", f"lock:{form.prefix}door", "dead:5", "PX", "700")
         began = time.monotonic()
         one = form.lock()
         assert await one.acquire(timeout=5)

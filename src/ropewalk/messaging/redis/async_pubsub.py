@@ -6,10 +6,12 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from ropewalk.messaging.redis.client import AsyncRedisClient, the_async_client
-from ropewalk.messaging.redis.driver import AsyncListener
-from ropewalk.messaging.redis.errors import RedisProblem, RedisUnavailable
-from ropewalk.messaging.redis.subscriptions import TICK_SECONDS, Handler, Patience, Subscriptions, Topic, log
+from ropewalk.errors import RedisDenied, RedisProblem, RedisUnavailable
+from ropewalk.messaging.redis.async_client import AsyncRedisClient
+from ropewalk.messaging.redis.listening import AsyncListener
+from ropewalk.messaging.redis.outage import Outage
+from ropewalk.messaging.redis.sharing import the_async_client
+from ropewalk.messaging.redis.subscriptions import NOT_HEARD, TICK_SECONDS, Handler, Subscriptions, Topic, log
 
 
 class AsyncRedisPubSub:
@@ -60,9 +62,11 @@ class AsyncRedisPubSub:
         self._listen()
         deadline = time.monotonic() + timeout
         while topic not in self._subscriptions.confirmed:
-            if time.monotonic() > deadline:
+            trouble = self._subscriptions.trouble
+            if time.monotonic() > deadline or isinstance(trouble, RedisDenied):
                 self._subscriptions.want_no_more(topic, handler)
-                raise RedisUnavailable(self._client.config.shown, f"{topic.verb} was not confirmed in {timeout:g} s")
+                why = f"{topic.verb} was not confirmed in {timeout:g} s"
+                raise trouble or RedisUnavailable(self._client.config.shown, why)
             await asyncio.sleep(0.001)
 
     async def unsubscribe(self, channel: str, handler: Handler | None = None, *, pattern: bool = False) -> bool:
@@ -119,19 +123,20 @@ class AsyncRedisPubSub:
                 log.exception("A handler raised.")
 
     async def _hear(self) -> None:
-        patience = Patience()
+        outage = Outage("Listening", meanwhile=NOT_HEARD)
         while not self._stopped:
-            listener = self._client.driver.listener()
+            listener = AsyncListener(self._client.driver)
             self._subscriptions.begin_anew()
             try:
-                await self._hear_from(listener, patience)
+                await self._hear_from(listener, outage)
             except RedisProblem as problem:
-                self._subscriptions.outages += 1
-                await asyncio.sleep(patience.next(problem))
+                self._subscriptions.outages += self._subscriptions.trouble is None
+                self._subscriptions.trouble = problem
+                await asyncio.sleep(outage.pause(problem))
             finally:
                 await listener.close()
 
-    async def _hear_from(self, listener: AsyncListener, patience: Patience) -> None:
+    async def _hear_from(self, listener: AsyncListener, outage: Outage) -> None:
         subscriptions, looked = self._subscriptions, 0.0
         while not self._stopped:
             now = time.monotonic()
@@ -145,5 +150,5 @@ class AsyncRedisPubSub:
             heard = await listener.hear(TICK_SECONDS)
             if heard is not None:
                 subscriptions.hear(heard)
-                patience.over()
+                outage.over()
                 self._arrived.set()

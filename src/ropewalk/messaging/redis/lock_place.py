@@ -8,17 +8,24 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
+from ropewalk.errors import RedisUnavailable
 from ropewalk.messaging.redis.config import RedisConfig
-from ropewalk.messaging.redis.errors import RedisUnavailable
-from ropewalk.messaging.redis.talk import Block, Pause, Run, Talk, beside, script
+from ropewalk.messaging.redis.talk import Pause, Run, Talk, beside, script
 
 _OUTAGE_SECONDS = 30.0
 """How long who waits in line bears a server that does not answer."""
+_PAUSE_SECONDS = 0.1
+_SIGNS = 3
+"""After how many signs of life that did not come who waits in line is passed over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
+    """A lock that is held."""
+
+    token: str
     fencing_token: int
     until: float
     """By time.monotonic(): until then nobody else can have it."""
@@ -36,65 +43,57 @@ class LockPlace:
         if self.expire <= 0:
             raise ValueError("A lock's expire must be above 0 seconds.")
 
-    @property
-    def key(self) -> str:
-        return f"lock:{self.name}"
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Return lock, line, alive, fence; a waiter's wake key is beside them."""
+        key = f"lock:{self.name}"
+        return (key, *(beside(key, what) for what in ("line", "alive", "fence")))
 
-    @property
-    def keys(self) -> list[str]:
-        return [self.key, *(beside(self.key, what) for what in ("line", "alive", "fence"))]
-
-    @property
-    def wake(self) -> str:
-        return beside(self.key, "wake:")
-
-    @property
+    @cached_property
     def expire_ms(self) -> int:
         return max(1, round(self.expire * 1000))
-
-    @property
-    def alive_ms(self) -> int:
-        return round(self.config.slice_seconds * 3000)
 
     def take(self, token: str, timeout: float | None) -> Talk[Held | None]:
         """Take it, waiting for up to ``timeout`` seconds (None: as long as it takes); None when it was not free."""
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         reached: float | None = None
+        waits = False
         while True:
             began = time.monotonic()
-            waits = began < deadline
             try:
                 found = yield self._asked(token, waits=waits)
                 reached = time.monotonic()
                 if found[0]:
-                    return Held(fencing_token=int(found[1]), until=began + self.expire)
-                if not waits:
+                    return Held(token=token, fencing_token=int(found[1]), until=began + self.expire)
+                if reached >= deadline:
+                    if waits:
+                        yield from self.release(token)
                     return None
-                yield Block(("BLPOP", self.wake + token, self._patience(deadline, *found[1:])))
+                if waits:
+                    yield ("BLPOP", beside(self.keys[0], f"wake:{token}"), self._patience(deadline, *found[1:]))
+                waits = True
             except RedisUnavailable:
                 now = time.monotonic()
                 if reached is None or now - reached > _OUTAGE_SECONDS or now > deadline:
                     raise
-                yield Pause(0.1)
+                yield Pause(_PAUSE_SECONDS)
 
     def release(self, token: str) -> Talk[bool]:
         """Let it go, or stop waiting for it; False when it was not this one's."""
-        arguments = [token, self.expire_ms, self.alive_ms, self.wake]
-        return bool((yield Run(script("release"), self.keys, arguments)))
+        return bool((yield Run(script("release", "give"), self.keys, (token,))))
 
     def renew(self, token: str) -> Talk[float | None]:
         """Hold it for longer; return until when, by time.monotonic(), or None when it is lost."""
         began = time.monotonic()
-        held = yield Run(script("renew"), [self.key], [token, self.expire_ms])
+        held = yield Run(script("renew"), self.keys[:1], (token, self.expire_ms))
         return began + self.expire if held else None
 
     def taken(self) -> Talk[bool]:
-        return bool((yield ("EXISTS", self.key)))
+        return bool((yield ("EXISTS", self.keys[0])))
 
     def _asked(self, token: str, *, waits: bool) -> Run:
-        return Run(
-            script("acquire"), self.keys, [token, self.expire_ms, "1" if waits else "", self.alive_ms, self.wake]
-        )
+        alive = (round(self.config.slice_seconds * _SIGNS * 1000),) if waits else ()
+        return Run(script("acquire", "give"), self.keys, (token, self.expire_ms, *alive))
 
     def _patience(self, deadline: float, lapses_ms: int, place: int) -> float:
         longest = self.config.slice_seconds

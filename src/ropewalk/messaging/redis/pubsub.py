@@ -12,10 +12,12 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from ropewalk.messaging.redis.client import RedisClient, the_client
-from ropewalk.messaging.redis.driver import SyncListener
-from ropewalk.messaging.redis.errors import RedisProblem, RedisUnavailable
-from ropewalk.messaging.redis.subscriptions import TICK_SECONDS, Handler, Patience, Subscriptions, Topic, log
+from ropewalk.errors import RedisDenied, RedisProblem, RedisUnavailable
+from ropewalk.messaging.redis.client import RedisClient
+from ropewalk.messaging.redis.listening import SyncListener
+from ropewalk.messaging.redis.outage import Outage
+from ropewalk.messaging.redis.sharing import the_client
+from ropewalk.messaging.redis.subscriptions import NOT_HEARD, TICK_SECONDS, Handler, Subscriptions, Topic, log
 
 
 class RedisPubSub:
@@ -63,9 +65,11 @@ class RedisPubSub:
         self._listen()
         deadline = time.monotonic() + timeout
         while topic not in self._subscriptions.confirmed:
-            if time.monotonic() > deadline:
+            trouble = self._subscriptions.trouble
+            if time.monotonic() > deadline or isinstance(trouble, RedisDenied):
                 self._subscriptions.want_no_more(topic, handler)
-                raise RedisUnavailable(self._client.config.shown, f"{topic.verb} was not confirmed in {timeout:g} s")
+                why = f"{topic.verb} was not confirmed in {timeout:g} s"
+                raise trouble or RedisUnavailable(self._client.config.shown, why)
             time.sleep(0.001)
 
     def unsubscribe(self, channel: str, handler: Handler | None = None, *, pattern: bool = False) -> bool:
@@ -122,19 +126,20 @@ class RedisPubSub:
                 log.exception("A handler raised.")
 
     def _hear(self) -> None:
-        patience = Patience()
+        outage = Outage("Listening", meanwhile=NOT_HEARD)
         while not self._stopped:
-            listener = self._client.driver.listener()
+            listener = SyncListener(self._client.driver)
             self._subscriptions.begin_anew()
             try:
-                self._hear_from(listener, patience)
+                self._hear_from(listener, outage)
             except RedisProblem as problem:
-                self._subscriptions.outages += 1
-                time.sleep(patience.next(problem))
+                self._subscriptions.outages += self._subscriptions.trouble is None
+                self._subscriptions.trouble = problem
+                time.sleep(outage.pause(problem))
             finally:
                 listener.close()
 
-    def _hear_from(self, listener: SyncListener, patience: Patience) -> None:
+    def _hear_from(self, listener: SyncListener, outage: Outage) -> None:
         subscriptions, looked = self._subscriptions, 0.0
         while not self._stopped:
             now = time.monotonic()
@@ -147,6 +152,6 @@ class RedisPubSub:
                     continue
             heard = listener.hear(TICK_SECONDS)
             if heard is not None:
-                patience.over()
+                outage.over()
                 if subscriptions.hear(heard):
                     self._arrived.release()

@@ -6,10 +6,11 @@ import threading
 import time
 from typing import Protocol
 
-from ropewalk.messaging.redis.errors import RedisProblem
+from ropewalk.errors import RedisProblem
 
 log = logging.getLogger("ropewalk.messaging.redis")
 _IDLE_SECONDS = 5.0
+"""How long the thread stays without a lock to renew."""
 
 
 class Renewed(Protocol):
@@ -26,21 +27,23 @@ class Renewed(Protocol):
 
 
 class Renewer:
-    """Renews the locks that one client's threads hold, in a thread that lives while there are any."""
+    """Renews the locks that one client's threads hold, in a thread that lives while there are any.
+
+    The thread wakes when the lock that is due first may be due; one that is taken and let go before that costs nothing.
+    """
 
     def __init__(self) -> None:
-        self._due: dict[Renewed, float] = {}
-        self._change = threading.Condition()
-        self._wakes_at = float("inf")
-        self._runs = False
-        self._process = os.getpid()
+        self._begin()
 
     def add(self, lock: Renewed) -> None:
+        if self._process != os.getpid():  # a fork: the locks are the parent's, and its thread is not here
+            self._begin()
         with self._change:
             due = time.monotonic() + lock.expire / 3
             self._due[lock] = due
-            if not self._runs or self._process != os.getpid():
-                self._runs, self._process = True, os.getpid()
+            self._shortest = min(self._shortest, lock.expire / 3)
+            if not self._runs:
+                self._runs, self._wakes_at, self._idle_since = True, due, None
                 threading.Thread(target=self._run, name="ropewalk-lock-renewer", daemon=True).start()
             elif due < self._wakes_at:
                 self._change.notify()
@@ -49,44 +52,53 @@ class Renewer:
         with self._change:
             self._due.pop(lock, None)
 
+    def _begin(self) -> None:
+        self._due: dict[Renewed, float] = {}
+        self._change = threading.Condition()
+        self._shortest = _IDLE_SECONDS
+        self._wakes_at = 0.0
+        self._idle_since: float | None = None
+        self._runs = False
+        self._process = os.getpid()
+
     def _run(self) -> None:
         while True:
             with self._change:
-                now = time.monotonic()
-                lock = min(self._due, key=self._due.__getitem__, default=None)
-                self._wakes_at = now + _IDLE_SECONDS if lock is None else self._due[lock]
-                if self._wakes_at > now:
-                    self._change.wait(self._wakes_at - now)
-                    if lock is None and not self._due:
-                        self._runs = False
+                lock = self._next()
+                if lock is None:
+                    if not self._runs:
                         return
+                    self._change.wait(self._wakes_at - time.monotonic())
                     continue
-                assert lock is not None
-                self._due[lock] = now + min(0.5, lock.expire / 10)  # again soon, should it fail
             self._renew(lock)
+
+    def _next(self) -> Renewed | None:
+        """Return a lock that is due; if there is none say when to look again, or that nobody needs this thread."""
+        now = time.monotonic()
+        lock = min(self._due, key=self._due.__getitem__, default=None)
+        if lock is None:
+            self._idle_since = self._idle_since or now
+            self._runs = now - self._idle_since < _IDLE_SECONDS
+            self._wakes_at = now + self._shortest  # whatever comes meanwhile is due later than that
+            return None
+        self._idle_since, self._wakes_at = None, self._due[lock]
+        if self._wakes_at > now:
+            return None
+        self._due[lock] = now + min(0.5, lock.expire / 10)  # again soon, should it fail
+        return lock
 
     def _renew(self, lock: Renewed) -> None:
         try:
             kept = lock.renew()
         except RedisProblem as problem:
             log.debug("Lock %r: not renewed: %s", lock.name, problem)
-            if not lock.lost:
-                return
-            self._told(lock)
+            if lock.lost:
+                self.discard(lock)
+                lock.lose()
             return
-        except Exception:
-            log.exception("Lock %r: on_lost raised.", lock.name)
-            kept = False
         with self._change:
             if lock in self._due:
                 if kept:
                     self._due[lock] = time.monotonic() + lock.expire / 3
                 else:
                     del self._due[lock]
-
-    def _told(self, lock: Renewed) -> None:
-        self.discard(lock)
-        try:
-            lock.lose()
-        except Exception:
-            log.exception("Lock %r: on_lost raised.", lock.name)

@@ -3,24 +3,21 @@
 import asyncio
 import inspect
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ropewalk.messaging.redis.client import RedisClient, the_client
-from ropewalk.messaging.redis.errors import GroupMissing, RedisProblem
-from ropewalk.messaging.redis.stream_desk import Desk, Keeper, Outage, Processor, group_is_gone
-from ropewalk.messaging.redis.stream_place import (
-    DeadLetter,
-    StreamMessage,
-    StreamPlace,
-    StreamStats,
-    Taken,
-    unique_consumer,
-)
+from ropewalk.errors import RedisProblem
+from ropewalk.messaging.redis.client import RedisClient
+from ropewalk.messaging.redis.outage import Outage, group_is_gone, is_hopeless
+from ropewalk.messaging.redis.sharing import the_client
+from ropewalk.messaging.redis.stream_desk import Desk, Processor
+from ropewalk.messaging.redis.stream_keeper import Keeper
+from ropewalk.messaging.redis.stream_member import StreamMember
+from ropewalk.messaging.redis.stream_messages import DeadLetter, StreamMessage, StreamStats, Taken
+from ropewalk.messaging.redis.stream_place import StreamPlace
 
 
-class RedisStream:
+class RedisStream(StreamMember):
     """A durable line of messages; each consumer group processes each message, at least once.
 
     A message is acknowledged after its processor succeeded. One that fails is tried again after ``backoff`` seconds,
@@ -47,7 +44,7 @@ class RedisStream:
         what every group has finished. ``kind`` is what a message's data is checked as when it is read (a model, say).
         """
         self._client = the_client(redis_client)
-        self._place = StreamPlace(
+        place = StreamPlace(
             name=name,
             lease=lease,
             max_attempts=max_attempts,
@@ -57,14 +54,9 @@ class RedisStream:
             kind=kind,
             config=self._client.config,
         )
-        self._discard_done = discard_done
-        self._group: tuple[str, str, str] | None = None
+        super().__init__(place, discard_done=discard_done)
         self._stopping = threading.Event()
         self._reader: tuple[Desk, Keeper] | None = None
-
-    @property
-    def name(self) -> str:
-        return self._place.name
 
     def add(self, data: Any) -> str:
         """Add a message; return its id. Added again after this raised, it may be there twice."""
@@ -82,7 +74,7 @@ class RedisStream:
         for seconds in self._slices(block):
             if found:
                 break
-            found = self._client.talk(self._place.read_blocking(count, last_id, max(1, round(seconds * 1000))))
+            found = self._client.talk(self._place.read_blocking(count, last_id, seconds))
         return found
 
     def create_consumer_group(self, group: str, consumer: str = "worker", start_id: str = "0") -> bool:
@@ -91,13 +83,8 @@ class RedisStream:
         The consumer's real name, `consumer`, is made unique.
         """
         made = self._client.talk(self._place.create_group(group, start_id))
-        self._group = group, unique_consumer(consumer), start_id
+        self._join(group, consumer, start_id)
         return made
-
-    @property
-    def consumer(self) -> str:
-        """The name by which the server knows this worker."""
-        return self._joined()[1]
 
     def process_messages(
         self, processor: Processor, count: int | None = None, block: int = 1000, *, concurrency: int = 1
@@ -107,14 +94,12 @@ class RedisStream:
         The processor gets a message's data. It failed if it raises or returns False. ``count`` above one takes that
         many in one round trip: faster for very short work, and a crash may repeat the last few hundredths of a second.
         """
-        if inspect.iscoroutinefunction(processor):
-            raise TypeError(f"{processor!r} is async. Use AsyncRedisStream, or a plain function.")
         batched = (count or 1) > 1
         desk = self._desk(batched=batched)
         keeper = Keeper(desk, self._client, discard_done=self._discard_done, flushes=batched)
-        outage = Outage(self.name)
+        outage = Outage(f"Stream {self.name!r}")
         try:
-            while not self._tried(keeper.beat, desk, outage) and not self._stopping.is_set():
+            while not self._stopping.is_set() and not self._tried(keeper.beat, desk, outage):
                 pass
             keeper.start()
             self._work(desk, processor, count or 1, block / 1000, concurrency)
@@ -141,13 +126,7 @@ class RedisStream:
         group, consumer, _ = self._joined()
         if last_id != ">":
             return self._client.talk(self._place.own_history(group, consumer, count, last_id))
-        if self._reader is None:
-            desk = self._desk(batched=True, by_hand=True)
-            keeper = Keeper(desk, self._client, discard_done=self._discard_done, flushes=False)
-            keeper.beat()
-            keeper.start()
-            self._reader = desk, keeper
-        desk = self._reader[0]
+        desk = self._by_hand()
         taken = self._client.talk(desk.turn(count, count))
         for seconds in self._slices(block):
             if taken:
@@ -167,8 +146,8 @@ class RedisStream:
     def close(self) -> None:
         """Give back what `read_group` took and nobody acknowledged."""
         if self._reader is not None:
-            self._leave(*self._reader)
-            self._reader = None
+            reader, self._reader = self._reader, None
+            self._leave(*reader)
 
     def dead_letters(self, count: int | None = None, after: str = "0") -> list[DeadLetter]:
         """Return the messages that were given up, oldest first."""
@@ -180,16 +159,20 @@ class RedisStream:
 
     def stats(self, group: str | None = None) -> StreamStats:
         """Return numbers of a group, of one's own if none is named."""
-        return self._client.talk(self._place.stats(group or (self._group[0] if self._group else None)))
+        return self._client.talk(self._place.stats(self._named(group)))
 
-    def _joined(self) -> tuple[str, str, str]:
-        if self._group is None:
-            raise GroupMissing(self.name)
-        return self._group
-
-    def _desk(self, *, batched: bool, by_hand: bool = False) -> Desk:
-        group, consumer, start_id = self._joined()
-        return Desk(self._place, group, consumer, start_id=start_id, batched=batched, by_hand=by_hand)
+    def _by_hand(self) -> Desk:
+        if self._reader is None:
+            desk = self._desk(batched=True, by_hand=True)
+            keeper = Keeper(desk, self._client, discard_done=self._discard_done, flushes=False)
+            try:
+                keeper.beat()
+            except BaseException:
+                self._rise()
+                raise
+            keeper.start()
+            self._reader = desk, keeper
+        return self._reader[0]
 
     def _work(self, desk: Desk, processor: Processor, count: int, longest: float, concurrency: int) -> None:
         if concurrency == 1:
@@ -213,20 +196,21 @@ class RedisStream:
             raise failed[0]
 
     def _loop(self, desk: Desk, processor: Processor, count: int, longest: float) -> None:
-        outage = Outage(self.name)
-        while not self._stopping.is_set():
-            taken: list[Taken] = []
+        outage = Outage(f"Stream {self.name!r}")
 
-            def take(taken: list[Taken] = taken) -> None:
-                if not desk.fresh:
-                    self._client.talk(desk.beat())
-                taken += self._client.talk(desk.turn(1, count)) or self._client.talk(desk.wait(count, longest))
+        def take() -> None:
+            if not desk.fresh:
+                self._client.talk(desk.beat())
+            taken.extend(self._client.talk(desk.turn(1, count)) or self._client.talk(desk.wait(count, longest)))
 
-            if self._tried(take, desk, outage):
-                for one in taken:
-                    self._process(desk, processor, one)
+        with asyncio.Runner() as runner:  # begins a loop only for a processor that is async
+            while not self._stopping.is_set():
+                taken: list[Taken] = []
+                if self._tried(take, desk, outage):
+                    for one in taken:
+                        self._process(desk, processor, one, runner)
 
-    def _process(self, desk: Desk, processor: Processor, taken: Taken) -> None:
+    def _process(self, desk: Desk, processor: Processor, taken: Taken, runner: asyncio.Runner) -> None:
         if self._stopping.is_set() or not desk.fresh:
             desk.drop(taken)
             return
@@ -236,42 +220,41 @@ class RedisStream:
         try:
             result = processor(message.data)
             if inspect.isawaitable(result):
-                result = asyncio.run(awaited(result))
+                result = runner.run(_awaited(result))
         except Exception as error:  # noqa: BLE001  (whatever it is, the message is tried again)
             desk.failed(taken, error)
         else:
             desk.succeeded(taken, result)
         if desk.batched and desk.flush_is_due:
-            self._tried(lambda: self._client.talk(desk.turn(0, 0)), desk, Outage(self.name))
+            self._tried(lambda: self._client.talk(desk.turn(0, 0)), desk, Outage(f"Stream {self.name!r}"))
 
-    def _tried(self, act: Any, desk: Desk, outage: Outage) -> bool:
+    def _tried(self, act: Callable[[], object], desk: Desk, outage: Outage) -> bool:
         """Do it; when the server is away, wait a little, and say that it was not done."""
         try:
             act()
         except RedisProblem as problem:
+            if is_hopeless(problem):
+                raise
             if group_is_gone(problem):
-                return self._tried(lambda: self._client.talk(desk.make_group()), desk, outage) and False
-            self._stopping.wait(outage.pause(problem))
+                self._tried(lambda: self._client.talk(desk.make_group()), desk, outage)
+            else:
+                self._stopping.wait(outage.pause(problem))
             return False
         outage.over()
         return True
 
     def _leave(self, desk: Desk, keeper: Keeper) -> None:
+        """Give back what is not done; where the server is away the others take it after a lease."""
         keeper.end()
         try:
             if desk.unsettled:
                 self._client.talk(desk.turn(0, 0))
             self._client.talk(self._place.leave(desk.group, desk.consumer))
         except RedisProblem as problem:
-            if not group_is_gone(problem):
-                Outage(self.name).pause(problem)  # said; after a lease the others take what is left
-
-    def _slices(self, block: int | None) -> Iterator[float]:
-        """Yield how long to wait each time, so that no call waits longer than the connection allows."""
-        deadline = time.monotonic() + (0 if block is None else block / 1000 or float("inf"))
-        while (left := deadline - time.monotonic()) > 0:
-            yield min(left, self._client.config.slice_seconds)
+            desk.left(problem)
+        finally:
+            self._rise()
 
 
-async def awaited(awaitable: Any) -> Any:
+async def _awaited(awaitable: Any) -> Any:
     return await awaitable

@@ -1,88 +1,36 @@
 """A stream on the server: its keys, its settings, and everything that is asked about it."""
 
-import json
 import os
 import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from functools import lru_cache
+from typing import Any, cast
 
+from ropewalk.errors import RedisRefused
 from ropewalk.messaging.redis.config import RedisConfig
-from ropewalk.messaging.redis.driver import in_our_words, is_trouble
-from ropewalk.messaging.redis.errors import NotReadable, RedisRefused
-from ropewalk.messaging.redis.talk import Ask, Batch, Block, Command, Run, Talk, beside, script, text
+from ropewalk.messaging.redis.stream_messages import (
+    DeadLetter,
+    Outcome,
+    StreamMessage,
+    StreamStats,
+    Taken,
+    Turn,
+    as_arguments,
+    as_letter,
+    as_taken,
+)
+from ropewalk.messaging.redis.talk import Ask, Batch, Command, Run, Talk, beside, script, text
+from ropewalk.messaging.redis.troubles import in_our_words, is_trouble
 from ropewalk.messaging.redis.values import dump, load
 
-LONGEST_BACKOFF_SECONDS = 300.0
+_LONGEST_BACKOFF_SECONDS = 300.0
 _PAGE = 100
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamMessage:
-    """One entry of a stream."""
-
-    id: str
-    data: Any
-    attempt: int = 1
-    """Which attempt of its group this is; those that failed and those that died are counted."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetter:
-    """A message that was given up."""
-
-    id: str
-    """Its place among the dead letters; what `replay_dead_letters` takes."""
-    data: Any
-    reason: str
-    """``ErrorClass: message`` of the last attempt, ``WorkerDied: ...`` where that ended with its worker."""
-    attempts: int
-    group: str
-    message_id: str
-    """The id it had in the stream."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StreamStats:
-    """Numbers of one group, for metrics."""
-
-    length: int
-    lag: int | None
-    """Entries that nobody was given yet; None where the server cannot tell (entries were deleted)."""
-    pending: int
-    """Given to a worker and not finished, those that wait for another try included."""
-    waiting: int
-    """Of the pending: waiting for another try."""
-    dead: int
-    workers: int
-
-
-class Taken(NamedTuple):
-    """An entry as the server gave it."""
-
-    id: str
-    raw: bytes
-    only: str
-    attempts: int
-
-
-class Outcome(NamedTuple):
-    kind: Literal["ok", "fail", "dead", "back"]
-    id: str
-    reason: str = ""
-    raw: bytes = b""
-    doubtful: bool = False
-    """It was sent before, to a server that did not answer."""
-
-
-class Turn(NamedTuple):
-    refused: Sequence[str]
-    taken: Sequence[Taken]
-    due_seconds: float | None
-    suspects: int
-    """How many wait for a worker that does nothing else: a worker died with them."""
-    suspect_taken: bool
+def unique_consumer(name: str) -> str:
+    return f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +55,9 @@ class StreamPlace:
     def dead(self) -> str:
         return beside(self.name, "dead")
 
-    def keys(self, group: str) -> list[str]:
+    def keys(self, group: str) -> Sequence[str]:
         """Return stream, workers, waiting, attempts, dead, pulse, batched."""
-        own = [beside(self.name, f"{group}:{what}") for what in ("workers", "waiting", "attempts")]
-        more = [beside(self.name, f"{group}:{what}") for what in ("pulse", "batched")]
-        return [self.name, *own, self.dead, *more]
+        return _keys(self.name, group)
 
     def adding(self, data: Any) -> Ask:
         raw = dump(data, f"The message for stream {self.name!r}")
@@ -137,8 +83,9 @@ class StreamPlace:
         found = yield ("XREAD", "COUNT", count, "STREAMS", self.name, last_id)
         return self._messages(found)
 
-    def read_blocking(self, count: int, last_id: str, milliseconds: int) -> Talk[list[StreamMessage]]:
-        found = yield Block(("XREAD", "COUNT", count, "BLOCK", milliseconds, "STREAMS", self.name, last_id))
+    def read_blocking(self, count: int, last_id: str, seconds: float) -> Talk[list[StreamMessage]]:
+        milliseconds = max(1, round(seconds * 1000))
+        found = yield ("XREAD", "COUNT", count, "BLOCK", milliseconds, "STREAMS", self.name, last_id)
         return self._messages(found)
 
     def end(self) -> Talk[str]:
@@ -159,9 +106,7 @@ class StreamPlace:
     ) -> Talk[Turn]:
         """Settle, and take up to ``room`` that are due again, or else up to ``new`` new ones."""
         arguments: list[Any] = [group, consumer, self.max_attempts, round(self.backoff * 1000)]
-        arguments += [round(LONGEST_BACKOFF_SECONDS * 1000), room, new, "1" if alone else ""]
-        for outcome in outcomes:
-            arguments += outcome[:4]
+        arguments += [round(_LONGEST_BACKOFF_SECONDS * 1000), room, new, "1" if alone else "", *as_arguments(outcomes)]
         found = yield Run(script("turn"), self.keys(group)[:5], arguments)
         taken = [as_taken(*entry) for entry in found[1]]
         due = found[2] / 1000 if found[2] >= 0 else None
@@ -170,7 +115,7 @@ class StreamPlace:
     def wait_for_new(self, group: str, consumer: str, count: int, seconds: float) -> Talk[list[Taken]]:
         milliseconds = max(1, round(seconds * 1000))
         place = ("COUNT", count, "BLOCK", milliseconds, "STREAMS", self.name, ">")
-        found = yield Block(("XREADGROUP", "GROUP", group, consumer, *place))
+        found = yield ("XREADGROUP", "GROUP", group, consumer, *place)
         return [as_taken(number, parts, 0) for number, parts in found[0][1]] if found else []
 
     def own_history(self, group: str, consumer: str, count: int, last_id: str) -> Talk[list[StreamMessage]]:
@@ -259,29 +204,7 @@ class StreamPlace:
         return found
 
 
-def unique_consumer(name: str) -> str:
-    return f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def as_taken(number: bytes, parts: Sequence[bytes], attempts: int) -> Taken:
-    fields = {parts[i]: parts[i + 1] for i in range(0, len(parts), 2)}
-    raw = fields.get(b"data")
-    if raw is None:  # another program's entry
-        raw = json.dumps({text(name): text(value) for name, value in fields.items()}).encode()
-    return Taken(text(number), raw, text(fields.get(b"only")), attempts)
-
-
-def as_letter(number: str, parts: Sequence[bytes]) -> DeadLetter:
-    fact = {text(parts[i]): parts[i + 1] for i in range(0, len(parts), 2)}
-    try:
-        data: Any = load(fact["data"], "A dead letter") if fact["data"] else None
-    except NotReadable:
-        data = fact["data"]  # that is why it is here
-    return DeadLetter(
-        id=number,
-        data=data,
-        reason=text(fact["reason"]),
-        attempts=int(fact["attempts"]),
-        group=text(fact["group"]),
-        message_id=text(fact["id"]),
-    )
+@lru_cache(maxsize=256)
+def _keys(name: str, group: str) -> tuple[str, ...]:
+    own = [beside(name, f"{group}:{what}") for what in ("workers", "waiting", "attempts", "pulse", "batched")]
+    return (name, *own[:3], beside(name, "dead"), *own[3:])

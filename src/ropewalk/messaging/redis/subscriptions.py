@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ropewalk.messaging.redis.driver import Heard
-from ropewalk.messaging.redis.errors import NotReadable
+from ropewalk.errors import NotReadable, RedisProblem
+from ropewalk.messaging.redis.listening import Heard
 from ropewalk.messaging.redis.values import load
 
 log = logging.getLogger("ropewalk.messaging.redis")
 Handler = Callable[..., Any]
 TICK_SECONDS = 0.05
 """How soon a listening connection sees that something else is wanted of it."""
+NOT_HEARD = "What was published meanwhile was not heard; a stream would have kept it."
 MOST_WAITING = 100_000
 """Messages that wait for slow handlers; more are dropped, and counted: the server would cut us off otherwise."""
 
@@ -37,6 +38,8 @@ class Subscriptions:
         self.dropped = 0
         self.outages = 0
         """How often the connection was lost: what was published meanwhile was not heard."""
+        self.trouble: RedisProblem | None = None
+        """Why nobody listens now."""
         self._asked: set[Topic] = set()
         self._lock = threading.Lock()
 
@@ -84,6 +87,7 @@ class Subscriptions:
             self.waiting.append(heard)
             return True
         if heard.kind in ("subscribe", "psubscribe"):
+            self.trouble = None
             self.confirmed.add(Topic(heard.name, heard.kind == "psubscribe"))
         return False
 
@@ -92,24 +96,6 @@ class Subscriptions:
         data = decoded(heard.data)
         found = self.handlers.get(Topic(heard.name, heard.kind == "pmessage"), ())
         return [(handler, (heard.channel, data) if with_channel else (data,)) for handler, with_channel in found]
-
-
-class Patience:
-    """How long to wait before connecting again; says once that the connection is gone, and once that it is back."""
-
-    def __init__(self) -> None:
-        self._pause = 0.0
-
-    def over(self) -> None:
-        if self._pause:
-            log.warning("Listening again. What was published meanwhile was not heard; a stream would have kept it.")
-            self._pause = 0.0
-
-    def next(self, problem: Exception) -> float:
-        if not self._pause:
-            log.warning("Not listening: %s", problem)
-        self._pause = min(1.0, max(0.05, 2 * self._pause))
-        return self._pause
 
 
 def decoded(raw: bytes) -> Any:

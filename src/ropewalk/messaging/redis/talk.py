@@ -35,27 +35,21 @@ class Batch(NamedTuple):
     """Commands in one round trip; the reply is a list of replies, in which errors stand as themselves."""
 
     commands: Sequence[Command]
-    atomic: bool = False
 
 
 class Pause(NamedTuple):
     seconds: float
 
 
-class Block(NamedTuple):
-    """A command that the server answers after some seconds at most, less than its ``socket_timeout``."""
-
-    command: Command
-
-
-Ask = Command | Run | Batch | Pause | Block
+Ask = Command | Run | Batch | Pause
 Talk = Generator[Ask, Any, T]
 
 
 @cache
-def script(name: str) -> Script:
-    """Return lua/``name``.lua."""
-    text = files("ropewalk.messaging.redis").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def script(name: str, *before: str) -> Script:
+    """Return lua/``name``.lua, with the files named in ``before`` in front of it: functions that it calls."""
+    lua = files("ropewalk.messaging.redis").joinpath("lua")
+    text = "\n".join(lua.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in (*before, name))
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

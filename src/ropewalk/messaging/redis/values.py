@@ -17,8 +17,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from ropewalk.errors import NotStorable
-from ropewalk.messaging.redis.errors import NotReadable
+from ropewalk.errors import NotReadable, NotStorable
 
 T = TypeVar("T")
 MARK = "$type"

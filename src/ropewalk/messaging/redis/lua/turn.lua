@@ -1,8 +1,10 @@
 -- One turn of a worker: settle what it finished, then give it what is due again, then what is new. Atomic.
 -- KEYS: stream, workers, waiting, attempts, dead
--- ARGV: group, consumer, max_attempts, backoff_ms, longest_ms, room, new, alone ('1' or ''), then (kind, id, reason, raw) for each outcome
+-- ARGV: group, consumer, max_attempts, backoff_ms, longest_ms, room, new, alone ('1' or ''),
+--   how many are done, the id of each, then for each that is not (kind, id, reason, raw, attempts it must have, or '')
 -- Returns {ids that were no longer this worker's, {{id, fields, attempts}...}, ms until something is due or -1,
---   how many of those that were with a worker when it died wait to be tried by a worker that does nothing else}
+--   how many of those that were with a worker when it died wait to be tried by a worker that does nothing else,
+--   whether the one that was taken is such a one}
 local stream, waiting, attempts, dead = KEYS[1], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -25,9 +27,31 @@ local function bury(id, reason, raw, count)
   forget(id)
 end
 
-for i = 9, #ARGV, 4 do
-  local kind, id, reason, raw = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if #redis.call('XPENDING', stream, group, id, id, 1, consumer) == 0 then
+local function is_mine(id)
+  return #redis.call('XPENDING', stream, group, id, id, 1, consumer) > 0
+end
+
+local last_done = 9 + tonumber(ARGV[9])
+for from = 10, last_done, 1000 do
+  local done, tried = {}, {}
+  for i = from, math.min(from + 999, last_done) do
+    if is_mine(ARGV[i]) then
+      done[#done + 1] = ARGV[i]
+      tried[#tried + 1] = ARGV[i]
+      tried[#tried + 1] = ARGV[i] .. '!'
+    else
+      refused[#refused + 1] = ARGV[i]
+    end
+  end
+  if #done > 0 then
+    redis.call('XACK', stream, group, unpack(done))
+    redis.call('HDEL', attempts, unpack(tried))
+  end
+end
+
+for i = last_done + 1, #ARGV, 5 do
+  local kind, id, reason, raw, expected = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  if not is_mine(id) or (expected ~= '' and (redis.call('HGET', attempts, id) or '0') ~= expected) then
     refused[#refused + 1] = id
   elseif kind == 'ok' then
     forget(id)

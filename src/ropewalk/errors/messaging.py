@@ -1,18 +1,6 @@
-"""What can go wrong with Redis, each in an error of its own; a missing key is no error but None.
+"""What can go wrong with Redis, each in an error of its own."""
 
-RopewalkError
-└── RedisProblem
-    ├── RedisUnavailable      the server could not be reached, or did not answer in time
-    ├── RedisRefused          the server said no
-    │   └── RedisDenied, WrongKind, RedisFull
-    ├── LockNotAcquired       a `with` could not get its lock in time
-    ├── LockHeld              acquire() by who holds the lock already
-    ├── LockLost              the lock went to another while its holder thought it had it
-    ├── GroupMissing          a stream is consumed before create_consumer_group()
-    └── NotReadable           what is stored is not what was asked for
-"""
-
-from ropewalk.errors import RopewalkError
+from ropewalk.errors.root import RopewalkError
 
 
 class RedisProblem(RopewalkError):
@@ -96,6 +84,16 @@ class LockLost(RedisProblem):
             f"Lock {name!r} (fencing token {token}) was lost while it was held: it could not be renewed in time, and "
             "another may hold it since. Treat what was done under it as not done, unless the resource checked the "
             "token."
+        )
+
+
+class StreamBusy(RedisProblem, RuntimeError):
+    code = "stream_busy"
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"This object works on stream {stream!r} already, and one object is one worker. Ask for concurrency=, or "
+            "make another stream object for each worker."
         )
 
 
