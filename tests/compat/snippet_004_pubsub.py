@@ -4,7 +4,7 @@
 analyze_content = str.upper
 
 # Publisher agent
-from ropewalk.messaging.redis import RedisPubSub
+from ropewalk.compat.ailf.messaging.redis import RedisPubSub
 
 pubsub = RedisPubSub()
 pubsub.publish("agent-commands", {"command": "analyze", "data": "content to analyze"})

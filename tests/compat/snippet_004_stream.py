@@ -6,7 +6,7 @@ def process_document(content):
     print(content, flush=True)
 
 
-from ropewalk.messaging.redis import RedisStream
+from ropewalk.compat.ailf.messaging.redis import RedisStream
 
 # Task producer
 task_stream = RedisStream("tasks")

@@ -60,3 +60,12 @@ def test_the_worker_gets_the_task_that_was_there_before_it(own_redis: RedisServe
         stream = RedisStream("tasks", client)
         until(lambda: stream.stats("workers").pending == 0)
         assert stream.stats("workers").lag == 0
+
+
+def test_the_seed_s_import_path_holds_the_product_s_own_classes() -> None:
+    from ropewalk.compat.ailf.messaging import redis as seed
+    from ropewalk.messaging import redis as ours
+
+    names = {"RedisClient", "AsyncRedisClient", "RedisPubSub", "RedisStream", "RedisLock", "RedisRateLimiter"}
+    assert names <= set(seed.__all__)
+    assert all(getattr(seed, name) is getattr(ours, name) for name in seed.__all__)

@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ropewalk.messaging import redis as ours
@@ -32,12 +33,16 @@ class Threaded:
 
 
 class Form:
-    def __init__(self, kind: str, url: str, prefix: str) -> None:
+    def __init__(self, kind: str, url: str, prefix: str, *, socket_timeout: float = 2) -> None:
         self.kind = kind
         self.url = url
         self.prefix = prefix
-        self.config = ours.RedisConfig(url, socket_timeout=2)
+        self.config = ours.RedisConfig(url, socket_timeout=socket_timeout)
         self.client: Any = None
+
+    def be_impatient(self, seconds: float) -> None:
+        """Take a server that does not answer for so long to be away."""
+        self.config = replace(self.config, socket_timeout=seconds)
 
     def run(self, body: Callable[[], Awaitable[None]], seconds: float = 30) -> None:
         async def go() -> None:

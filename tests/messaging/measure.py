@@ -96,13 +96,13 @@ def main() -> None:
                 let_go(keys=["r"], args=["token"])
 
         compare("lock, against SET NX and a script", lock_ours, lock_raw)
-        same_take, same_let_go = (raw.register_script(script(name).text) for name in ("acquire", "release"))
-        keys = ["s", "s:line", "s:alive", "s:fence"]
+        same_take, same_let_go = (raw.register_script(script(name, "give").text) for name in ("acquire", "release"))
+        keys = ["s", "{s}:line", "{s}:alive", "{s}:fence"]
 
         def lock_scripts() -> None:
             for _ in range(CALLS):
-                same_take(keys=keys, args=["token", 10_000, "1", 3000, "s:wake:"])
-                same_let_go(keys=keys, args=["token", 10_000, 3000, "s:wake:"])
+                same_take(keys=keys, args=["token", 10_000])
+                same_let_go(keys=keys, args=["token"])
 
         compare("lock, against its own scripts", lock_ours, lock_scripts)
         for algorithm, lua in (("token_bucket", "bucket"), ("sliding_window", "window")):

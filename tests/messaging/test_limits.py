@@ -23,13 +23,13 @@ def test_a_burst_is_exactly_the_rate(form: Form, algorithm: str) -> None:  # def
 @ALGORITHMS
 def test_overload_starves_nobody(form: Form, algorithm: str) -> None:  # defect 12
     async def go() -> None:
-        limiter, allowed = form.limiter(rate=20, period=1, algorithm=algorithm), 0
+        limiter, allowed = form.limiter(rate=20, period=0.2, algorithm=algorithm), 0
         began = time.monotonic()
-        while time.monotonic() - began < 3:
+        while time.monotonic() - began < 1:
             allowed += await limiter.is_allowed("a")
         passed = time.monotonic() - began
-        assert allowed <= 20 * passed + 20
-        assert allowed >= 0.95 * 20 * 3
+        assert allowed <= 100 * passed + 20
+        assert allowed >= 0.95 * 100
 
     form.run(go)
 
@@ -37,13 +37,13 @@ def test_overload_starves_nobody(form: Form, algorithm: str) -> None:  # defect 
 @ALGORITHMS
 def test_it_says_what_remains_and_when_to_come_again(form: Form, algorithm: str) -> None:
     async def go() -> None:
-        limiter = form.limiter(rate=2, period=1, algorithm=algorithm)
+        limiter = form.limiter(rate=2, period=0.4, algorithm=algorithm)
         first, second, third = [await limiter.check("a") for _ in range(3)]
         assert (first.allowed, first.remaining, first.retry_after) == (True, 1, 0)
         assert (second.allowed, second.remaining) == (True, 0)
         assert not third.allowed
-        assert 0 < third.retry_after <= 1
-        assert third.retry_after <= third.reset_after <= 1
+        assert 0 < third.retry_after <= 0.4
+        assert third.retry_after <= third.reset_after <= 0.4
         await asyncio.sleep(third.retry_after)
         assert (await limiter.check("a")).allowed
 
@@ -53,7 +53,7 @@ def test_it_says_what_remains_and_when_to_come_again(form: Form, algorithm: str)
 @ALGORITHMS
 def test_who_waits_goes_in_the_order_of_asking_and_as_fast_as_allowed(form: Form, algorithm: str) -> None:
     async def go() -> None:
-        limiter, order = form.limiter(rate=10, period=0.5, algorithm=algorithm), []
+        limiter, order = form.limiter(rate=10, period=0.3, algorithm=algorithm), []
         began = time.monotonic()
 
         async def one(number: int) -> None:
@@ -66,7 +66,7 @@ def test_who_waits_goes_in_the_order_of_asking_and_as_fast_as_allowed(form: Form
             await asyncio.sleep(0.005)
         await asyncio.gather(*waiting)
         passed = time.monotonic() - began
-        assert 0.95 <= passed < 1.4  # 10 at once, then 20 a second
+        assert 0.57 <= passed < 1.2  # 10 at once, then 20 in two periods
         if algorithm == "token_bucket":
             assert order == sorted(order)
 
@@ -76,48 +76,28 @@ def test_who_waits_goes_in_the_order_of_asking_and_as_fast_as_allowed(form: Form
 @ALGORITHMS
 def test_waiting_that_would_take_too_long_is_refused_at_once_and_costs_nothing(form: Form, algorithm: str) -> None:
     async def go() -> None:
-        limiter = form.limiter(rate=1, period=0.5, algorithm=algorithm)
+        limiter = form.limiter(rate=1, period=0.4, algorithm=algorithm)
         assert await limiter.wait("a", timeout=0)
         began = time.monotonic()
         for _ in range(10):
             assert not await limiter.wait("a", timeout=0.1)
         assert time.monotonic() - began < 0.3
         assert await limiter.wait("a", timeout=1)
-        assert 0.49 < time.monotonic() - began < 0.8
-
-    form.run(go)
-
-
-@ALGORITHMS
-def test_two_hundred_callers_get_what_the_limit_allows_and_no_more(form: Form, algorithm: str) -> None:
-    async def go() -> None:
-        limiter, granted = form.limiter(rate=50, period=1, algorithm=algorithm), []
-        ends = time.monotonic() + 3
-
-        async def caller() -> None:
-            while time.monotonic() < ends:
-                if await limiter.is_allowed("a"):
-                    granted.append(time.monotonic())
-                await asyncio.sleep(0.01)
-
-        began = time.monotonic()
-        await asyncio.gather(*(caller() for _ in range(200)))
-        passed = time.monotonic() - began
-        assert 0.95 * 50 * 3 <= len(granted) <= 50 * passed + 50
+        assert 0.38 < time.monotonic() - began < 0.9
 
     form.run(go)
 
 
 def test_a_window_never_holds_more_than_the_rate(form: Form) -> None:
     async def go() -> None:
-        limiter, granted = form.limiter(rate=5, period=0.5, algorithm="sliding_window"), []
-        ends = time.monotonic() + 2
+        limiter, granted = form.limiter(rate=5, period=0.2, algorithm="sliding_window"), []
+        ends = time.monotonic() + 0.9
         while time.monotonic() < ends:
             before = time.monotonic()
             if await limiter.is_allowed("a"):
                 granted.append((before, time.monotonic()))
         for (first, _), (_, last) in zip(granted, granted[5:], strict=False):
-            assert last - first >= 0.5
+            assert last - first >= 0.2
 
     form.run(go)
 
@@ -127,11 +107,10 @@ def test_a_key_that_rests_is_forgotten_and_a_busy_one_stays_small(form: Form, al
     async def go() -> None:
         limiter = form.limiter(rate=100, period=0.1, algorithm=algorithm)
         key = f"ratelimit:{form.prefix}limit:a" + (":window" if algorithm == "sliding_window" else "")
-        for _ in range(1000):
+        for _ in range(500):
             await limiter.is_allowed("a")
         assert await form.calls.execute("MEMORY", "USAGE", key) < 4000
-        await asyncio.sleep(1.3)
-        assert not await form.calls.exists(key)
+        assert 0 < await form.calls.execute("PTTL", key) <= 1200  # the period, and a second
 
     form.run(go)
 

@@ -151,7 +151,7 @@ def test_subscribing_where_no_server_is_says_so(own_redis: RedisServer, kind: st
     async def go() -> None:
         pubsub = form.pubsub()
         with pytest.raises(RedisUnavailable):
-            await pubsub.subscribe("a", print, timeout=0.5)
+            await pubsub.subscribe("a", print, timeout=0.2)
         with pytest.raises(RedisUnavailable):
             await pubsub.publish("a", 1)
         await pubsub.close()

@@ -1,5 +1,6 @@
 """Makes the driver's clients from a `RedisConfig`: plain, by TLS, in a cluster, behind sentinels."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from ropewalk.errors import PartMissing
@@ -31,6 +32,12 @@ def connected(config: RedisConfig, *, plain: bool, asynchronous: bool) -> Any:
     if not plain:
         _give_raw_replies(client)
     return client
+
+
+def beside_it(client: Any) -> Sequence[Any]:
+    """Return the other clients that a client keeps open: those by which it asks sentinels for its master."""
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return manager.sentinels if manager else ()
 
 
 def _client(config: RedisConfig, *, decode: bool, asynchronous: bool) -> Any:

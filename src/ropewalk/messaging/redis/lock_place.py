@@ -2,7 +2,7 @@
 
 1. Who asks takes the lock if it is free and nobody waits; else it stands in line and waits for a word of its own.
 2. Who releases hands the lock to the first in line that still gives signs of life, and wakes that one alone.
-3. A holder that dies lets the lock lapse; the first in line watches for that moment, the others only say they wait.
+3. A holder that dies lets the lock lapse; the first in line watches for that moment, the others look a little later.
 4. Each holder gets a fencing number larger than any before.
 """
 
@@ -17,6 +17,8 @@ from ropewalk.messaging.redis.talk import Pause, Run, Talk, beside, script
 _OUTAGE_SECONDS = 30.0
 """How long who waits in line bears a server that does not answer."""
 _PAUSE_SECONDS = 0.1
+_BEHIND_SECONDS = 0.1
+"""How much later than the first in line the others look whether the holder's lease ended, should the first be dead."""
 _SIGNS = 3
 """After how many signs of life that did not come who waits in line is passed over."""
 
@@ -96,7 +98,8 @@ class LockPlace:
         return Run(script("acquire", "give"), self.keys, (token, self.expire_ms, *alive))
 
     def _patience(self, deadline: float, lapses_ms: int, place: int) -> float:
+        """Return how long to wait for a word: to the end of the holder's lease, the first in line a little less."""
         longest = self.config.slice_seconds
-        if place == 0 and lapses_ms >= 0:
-            longest = min(longest, lapses_ms / 1000 + 0.002)
+        if lapses_ms >= 0:
+            longest = min(longest, lapses_ms / 1000 + (_BEHIND_SECONDS if place else 0.002))
         return round(max(0.001, min(longest, deadline - time.monotonic())), 4)
