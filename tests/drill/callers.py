@@ -1,4 +1,4 @@
-"""Four processes with fifty callers each at one limit, far more than it lets through."""
+"""A few processes with fifty callers each at one limit, far more than it lets through."""
 
 import tempfile
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from tests.servers.valkey import RedisServer
 
 @dataclass(kw_only=True)
 class Findings:
+    callers: int
     rate: int
     seconds: float
     granted: int
@@ -24,7 +25,7 @@ class Findings:
 
     def __str__(self) -> str:
         return (
-            f"drill: redis callers=200 rate={self.rate}/s granted={self.granted} over={self.over:.0f} "
+            f"drill: redis callers={self.callers} rate={self.rate}/s granted={self.granted} over={self.over:.0f} "
             f"under={self.under:.0f} seconds={self.seconds:.1f}"
         )
 
@@ -40,6 +41,7 @@ def called(rate: int, seconds: float, processes: int = 4) -> Findings:
     grants = [effect.at for effect in wrote if effect.what == "granted"]
     passed = max(grants) - began
     return Findings(
+        callers=50 * processes,
         rate=rate,
         seconds=passed,
         granted=len(grants),

@@ -43,6 +43,8 @@ class Size(NamedTuple):
     restarts: int = 3
     every: float = 0.7
     """Seconds between two strikes, about."""
+    odd: int = 2
+    """How many tasks kill whoever does them, and how many raise."""
 
 
 @dataclass(kw_only=True)
@@ -79,8 +81,8 @@ def consumed(size: Size, seed: int) -> Findings:
     """Hold the drill and judge it."""
     findings = Findings(size=size, seed=seed)
     dice, began = random.Random(seed), time.monotonic()
-    odd = dice.sample(range(size.tasks), 4)
-    poison, bad = set(odd[:2]), set(odd[2:])
+    odd = dice.sample(range(size.tasks), 2 * size.odd)
+    poison, bad = set(odd[: size.odd]), set(odd[size.odd :])
     with (
         RedisServer() as server,
         tempfile.TemporaryDirectory(prefix="ropewalk-drill-") as folder,

@@ -25,11 +25,11 @@ def test_overload_starves_nobody(form: Form, algorithm: str) -> None:  # defect 
     async def go() -> None:
         limiter, allowed = form.limiter(rate=20, period=0.2, algorithm=algorithm), 0
         began = time.monotonic()
-        while time.monotonic() - began < 1:
+        while time.monotonic() - began < 0.6:
             allowed += await limiter.is_allowed("a")
         passed = time.monotonic() - began
         assert allowed <= 100 * passed + 20
-        assert allowed >= 0.95 * 100
+        assert allowed >= 0.95 * 60
 
     form.run(go)
 
@@ -53,7 +53,7 @@ def test_it_says_what_remains_and_when_to_come_again(form: Form, algorithm: str)
 @ALGORITHMS
 def test_who_waits_goes_in_the_order_of_asking_and_as_fast_as_allowed(form: Form, algorithm: str) -> None:
     async def go() -> None:
-        limiter, order = form.limiter(rate=10, period=0.3, algorithm=algorithm), []
+        limiter, order = form.limiter(rate=10, period=0.2, algorithm=algorithm), []
         began = time.monotonic()
 
         async def one(number: int) -> None:
@@ -66,7 +66,7 @@ def test_who_waits_goes_in_the_order_of_asking_and_as_fast_as_allowed(form: Form
             await asyncio.sleep(0.005)
         await asyncio.gather(*waiting)
         passed = time.monotonic() - began
-        assert 0.57 <= passed < 1.2  # 10 at once, then 20 in two periods
+        assert 0.38 <= passed < 1.2  # 10 at once, then 20 in two periods
         if algorithm == "token_bucket":
             assert order == sorted(order)
 
@@ -91,7 +91,7 @@ def test_waiting_that_would_take_too_long_is_refused_at_once_and_costs_nothing(f
 def test_a_window_never_holds_more_than_the_rate(form: Form) -> None:
     async def go() -> None:
         limiter, granted = form.limiter(rate=5, period=0.2, algorithm="sliding_window"), []
-        ends = time.monotonic() + 0.9
+        ends = time.monotonic() + 0.6
         while time.monotonic() < ends:
             before = time.monotonic()
             if await limiter.is_allowed("a"):
