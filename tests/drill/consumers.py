@@ -25,7 +25,8 @@ from ropewalk.errors import RedisProblem
 from ropewalk.messaging.redis import DeadLetter, RedisClient, RedisConfig, RedisStream
 
 STREAM = "tasks"
-KINDS = (("consume", "1"), ("consume", "20"), ("consume_async", "4"), ("consume", "1"))
+KINDS = (("consume", "1", "1"), ("consume", "1", "20"), ("consume_async", "4", "4"), ("consume_async", "2", "20"))
+"""How they consume: how many at once, and how many are taken in one round trip."""
 _PATIENCE_SECONDS = 60.0
 """How long nothing may be finished before the drill gives up."""
 _ACKNOWLEDGED_SECONDS = 0.5
@@ -95,7 +96,7 @@ def consumed(size: Size, seed: int) -> Findings:
         stream.create_consumer_group(GROUP)
         given = (server.url, STREAM, str(path), str(size.lease), str(size.pace))
         kinds = [KINDS[number % len(KINDS)] for number in range(size.consumers)]
-        with RedisCrew([(kind, *given, count) for kind, count in kinds]) as crew:
+        with RedisCrew([(kind, *given, *how) for kind, *how in kinds]) as crew:
             _troubled(findings, crew, server, stream, dice, path)
             findings.blows += crew.blows
         letters = stream.dead_letters()

@@ -50,7 +50,7 @@ def begun(path: str, task: dict[str, int]) -> None:
         raise ValueError("bad")
 
 
-def consume(url: str, stream: str, path: str, lease: str, pace: str, count: str) -> None:
+def consume(url: str, stream: str, path: str, lease: str, pace: str, concurrency: str, count: str) -> None:
     def work(task: dict[str, int]) -> None:
         begun(path, task)
         time.sleep(float(pace))
@@ -59,7 +59,7 @@ def consume(url: str, stream: str, path: str, lease: str, pace: str, count: str)
     worker = RedisStream(stream, RedisClient(RedisConfig(url, socket_timeout=2)), lease=float(lease), backoff=0.05)
     while not joined(worker):
         time.sleep(0.1)
-    worker.process_messages(work, count=int(count))
+    worker.process_messages(work, count=int(count), concurrency=int(concurrency))
 
 
 def joined(worker: RedisStream) -> bool:
@@ -69,7 +69,7 @@ def joined(worker: RedisStream) -> bool:
         return False
 
 
-def consume_async(url: str, stream: str, path: str, lease: str, pace: str, count: str) -> None:
+def consume_async(url: str, stream: str, path: str, lease: str, pace: str, concurrency: str, count: str) -> None:
     async def work(task: dict[str, int]) -> None:
         begun(path, task)
         await asyncio.sleep(float(pace))
@@ -84,7 +84,7 @@ def consume_async(url: str, stream: str, path: str, lease: str, pace: str, count
                 break
             except RedisProblem:
                 await asyncio.sleep(0.1)
-        await worker.process_messages(work, concurrency=int(count))
+        await worker.process_messages(work, count=int(count), concurrency=int(concurrency))
 
     asyncio.run(go())
 

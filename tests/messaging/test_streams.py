@@ -1,16 +1,20 @@
 """What a stream promises its producers and workers, in both forms."""
 
 import asyncio
+import signal
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pydantic
 import pytest
+from tests.drill.redis_crew import RedisCrew, effects
+from tests.drill.redis_victim import GROUP
 from tests.messaging.forms import Form, until
 from tests.servers.valkey import RedisServer
 
-from ropewalk.messaging.redis import GroupMissing, NotReadable, RedisClient, RedisConfig, WrongKind
+from ropewalk.messaging.redis import GroupMissing, NotReadable, RedisClient, RedisConfig, RedisStream, WrongKind
 
 
 async def process(stream, processor, ends, **more):
@@ -463,3 +467,36 @@ def test_an_answer_that_got_lost_is_noticed(redis_url: str, redis_prefix: str) -
         assert done == [{"n": 1}]
 
     form.run(go)
+
+
+@pytest.mark.parametrize("kind", ["consume", "consume_async"])
+def test_a_worker_that_was_frozen_for_longer_than_its_lease_begins_nothing_that_it_had_taken(
+    redis_url: str, redis_prefix: str, tmp_path: Path, kind: str
+) -> None:
+    """It had taken a batch, and goes on in the middle of it with its signs of life given again."""
+    name, path = redis_prefix + "tasks", tmp_path / "effects"
+
+    def begun() -> list[int]:
+        return [effect.number for effect in effects(path) if effect.what == "begin"]
+
+    async def go() -> None:
+        client = RedisClient(redis_url)
+        stream = RedisStream(name, client, lease=0.3)
+        stream.add_many([{"n": n} for n in range(10)])
+        with RedisCrew([(kind, redis_url, name, str(path), "0.3", "0.05", "1", "10")]) as crew:
+            await until(begun)
+            frozen = crew.members[0].process
+            frozen.send_signal(signal.SIGSTOP)
+            in_hand, done = begun(), []
+            stream.create_consumer_group(GROUP)
+            thread = stream.process_in_thread(lambda data: done.append(data["n"]))
+            await until(lambda: len(done) >= 10 - len(in_hand))
+            stream.stop()
+            await asyncio.to_thread(thread.join)
+            frozen.send_signal(signal.SIGCONT)
+            stream.add({"n": 10})
+            await until(lambda: 10 in begun())
+        assert begun() == [*in_hand, 10]
+        client.close()
+
+    asyncio.run(go())

@@ -122,7 +122,7 @@ class AsyncWork:
     def _begin(self) -> None:
         while self._buffer and (len(self._running) < self._limit or self._stopping.is_set()):
             taken = self._buffer.popleft()
-            if self._stopping.is_set() or not self._desk.fresh:
+            if self._stopping.is_set() or not self._desk.may_begin(taken):
                 self._desk.drop(taken)
                 continue
             message = self._desk.opened(taken)

@@ -211,7 +211,7 @@ class RedisStream(StreamMember):
                         self._process(desk, processor, one, runner)
 
     def _process(self, desk: Desk, processor: Processor, taken: Taken, runner: asyncio.Runner) -> None:
-        if self._stopping.is_set() or not desk.fresh:
+        if self._stopping.is_set() or not desk.may_begin(taken):
             desk.drop(taken)
             return
         message = desk.opened(taken)
@@ -219,7 +219,7 @@ class RedisStream(StreamMember):
             return
         try:
             result = processor(message.data)
-            if inspect.isawaitable(result):
+            if result is not None and inspect.isawaitable(result):
                 result = runner.run(_awaited(result))
         except Exception as error:  # noqa: BLE001  (whatever it is, the message is tried again)
             desk.failed(taken, error)

@@ -3,7 +3,7 @@
 1. A turn hands what is finished to the server, and takes what is due again or new, in one atomic script.
 2. An answer that got lost is asked again; what it settled the first time is not settled twice.
 3. A sign of life also finds what the server gave this worker in an answer that never came, and sets it free.
-4. A worker that could not give its sign for a lease begins nothing more: others may have it.
+4. A worker that could not give its sign for a lease begins nothing more of what it had taken: others may have it.
 """
 
 import logging
@@ -45,6 +45,10 @@ class Desk:
         """What the last turn could not settle: it went to another worker."""
         self._fresh_until = 0.0
         """By time.monotonic(): until then nobody takes what this worker holds."""
+        self._was_silent = False
+        """For a whole lease, once: others may have what was held then."""
+        self._given_away: set[str] = set()
+        """What was held then."""
         self._flushed_at = 0.0
         self._due: float | None = None
         self._start_id = start_id
@@ -61,6 +65,10 @@ class Desk:
     @property
     def fresh(self) -> bool:
         return time.monotonic() < self._fresh_until
+
+    def may_begin(self, taken: Taken) -> bool:
+        """Whether it is this worker's for certain."""
+        return self.fresh and taken.id not in self._given_away
 
     @property
     def unsettled(self) -> bool:
@@ -81,7 +89,15 @@ class Desk:
             self._taking += takes
             self._asks_alone |= takes and alone and not self._by_hand
         try:
-            turn = yield from self.place.turn(self.group, self.consumer, outcomes, room=room, new=new, alone=alone)
+            turn = yield from self.place.turn(
+                self.group,
+                self.consumer,
+                outcomes,
+                room=room,
+                new=new,
+                alone=alone,
+                checks=self._was_silent or not self.fresh,
+            )
         except BaseException:
             with self._lock:
                 self._doubt(outcomes)
@@ -93,6 +109,7 @@ class Desk:
         with self._lock:
             self._let_go(outcomes)
             self.held.update({taken.id: taken for taken in turn.taken})
+            self._given_away.difference_update(taken.id for taken in turn.taken)
             self._has_taken(takes=takes, alone=alone)
             if takes:
                 self._drains = turn.suspects > 0
@@ -127,8 +144,11 @@ class Desk:
         with self._lock:
             held = len(self.held)
         found = yield from self.place.beat(self.group, self.consumer, held=held, batched=self.batched)
-        self._fresh_until = began + self.place.lease
         with self._lock:
+            if 0 < self._fresh_until <= began:
+                self._was_silent = True
+                self._given_away |= self.held.keys()
+            self._fresh_until = began + self.place.lease
             unknown = [one for one in found if one not in self.held]
         if unknown:
             log.warning("Stream %r: %d messages got lost on their way here; set free.", self.place.name, len(unknown))

@@ -102,11 +102,15 @@ class StreamPlace:
         return True
 
     def turn(
-        self, group: str, consumer: str, outcomes: Sequence[Outcome], *, room: int, new: int, alone: bool
+        self, group: str, consumer: str, outcomes: Sequence[Outcome], *, room: int, new: int, alone: bool, checks: bool
     ) -> Talk[Turn]:
-        """Settle, and take up to ``room`` that are due again, or else up to ``new`` new ones."""
+        """Settle, and take up to ``room`` that are due again, or else up to ``new`` new ones.
+
+        ``checks``: what is done may have gone to another worker meanwhile.
+        """
         arguments: list[Any] = [group, consumer, self.max_attempts, round(self.backoff * 1000)]
-        arguments += [round(_LONGEST_BACKOFF_SECONDS * 1000), room, new, "1" if alone else "", *as_arguments(outcomes)]
+        arguments += [round(_LONGEST_BACKOFF_SECONDS * 1000), room, new, "1" if alone else "", "1" if checks else ""]
+        arguments += as_arguments(outcomes)
         found = yield Run(script("turn"), self.keys(group)[:5], arguments)
         taken = [as_taken(*entry) for entry in found[1]]
         due = found[2] / 1000 if found[2] >= 0 else None
@@ -177,6 +181,8 @@ class StreamPlace:
                 if "no such key" not in str(refused):
                     raise
         lag = about.get("lag")
+        if lag is None and about and _order((yield from self.end())) <= _order(text(about["last-delivered-id"])):
+            lag = 0  # a server that does not count (Redis 6), or that lost count, still has nothing newer
         return StreamStats(
             length=length,
             lag=None if lag is None else int(lag),
@@ -208,3 +214,7 @@ class StreamPlace:
 def _keys(name: str, group: str) -> tuple[str, ...]:
     own = [beside(name, f"{group}:{what}") for what in ("workers", "waiting", "attempts", "pulse", "batched")]
     return (name, *own[:3], beside(name, "dead"), *own[3:])
+
+
+def _order(entry_id: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in entry_id.split("-"))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeVar, cast, overload
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from ropewalk.errors import NotReadable, NotStorable
 
 T = TypeVar("T")
 MARK = "$type"
+_RAW_MARK = MARK.encode()
 _EXTENDED = frozenset({dict, list, float, datetime, date, time, bytes, Decimal})
 _PLAIN = frozenset({str, int, bool, type(None)})
 
@@ -41,13 +43,25 @@ def load(raw: bytes, what: str, kind: Any = None) -> Any:
     """Decode what `dump` made, or any JSON; checked as a ``kind`` when one is given. Raises `NotReadable`."""
     try:
         value = from_json(raw)
-        if MARK.encode() in raw:
+        if _RAW_MARK in raw:
             value = _unmarked(value)
-        return value if kind is None else TypeAdapter(kind).validate_python(value)
+        return value if kind is None else _adapter(kind).validate_python(value)
     except ValidationError as error:
         raise NotReadable(what, f"it is no {getattr(kind, '__name__', kind)}: {_problems(error)}") from None
     except (ValueError, KeyError, TypeError, ArithmeticError) as error:
         raise NotReadable(what, str(error).partition("\n")[0]) from error
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    try:
+        return _kept_adapter(kind)
+    except TypeError:  # an annotation that cannot be a key
+        return TypeAdapter(kind)
+
+
+@lru_cache(maxsize=64)
+def _kept_adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _problems(error: ValidationError) -> str:

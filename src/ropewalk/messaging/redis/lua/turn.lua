@@ -1,6 +1,6 @@
 -- One turn of a worker: settle what it finished, then give it what is due again, then what is new. Atomic.
 -- KEYS: stream, workers, waiting, attempts, dead
--- ARGV: group, consumer, max_attempts, backoff_ms, longest_ms, room, new, alone ('1' or ''),
+-- ARGV: group, consumer, max_attempts, backoff_ms, longest_ms, room, new, alone ('1' or ''), checks ('1' or ''),
 --   how many are done, the id of each, then for each that is not (kind, id, reason, raw, attempts it must have, or '')
 -- Returns {ids that were no longer this worker's, {{id, fields, attempts}...}, ms until something is due or -1,
 --   how many of those that were with a worker when it died wait to be tried by a worker that does nothing else,
@@ -31,21 +31,22 @@ local function is_mine(id)
   return #redis.call('XPENDING', stream, group, id, id, 1, consumer) > 0
 end
 
-local last_done = 9 + tonumber(ARGV[9])
-for from = 10, last_done, 1000 do
+-- What a worker did that was heard of all the time is its own still; only one that was silent for a lease is checked.
+local checks, last_done = ARGV[9] == '1', 10 + tonumber(ARGV[10])
+for from = 11, last_done, 1000 do
   local done, tried = {}, {}
   for i = from, math.min(from + 999, last_done) do
-    if is_mine(ARGV[i]) then
+    if checks and not is_mine(ARGV[i]) then
+      refused[#refused + 1] = ARGV[i]
+    else
       done[#done + 1] = ARGV[i]
       tried[#tried + 1] = ARGV[i]
       tried[#tried + 1] = ARGV[i] .. '!'
-    else
-      refused[#refused + 1] = ARGV[i]
     end
   end
   if #done > 0 then
     redis.call('XACK', stream, group, unpack(done))
-    redis.call('HDEL', attempts, unpack(tried))
+    if redis.call('EXISTS', attempts) == 1 then redis.call('HDEL', attempts, unpack(tried)) end
   end
 end
 
