@@ -1,5 +1,7 @@
 """What a client promises, in both forms."""
 
+import subprocess
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -214,3 +216,17 @@ def test_subclasses_are_stored_as_what_they_extend() -> None:
 def test_json_of_others_that_looks_like_ours_is_left_alone() -> None:
     assert load(b'{"$type": "os.system", "value": "x"}', "it") == {"$type": "os.system", "value": "x"}
     assert load(b'{"$type": "datetime", "value": 1, "more": 2}', "it") == {"$type": "datetime", "value": 1, "more": 2}
+
+
+def test_without_the_driver_the_line_that_installs_it_is_told() -> None:
+    script = """if True:
+        import sys
+        sys.modules["redis"] = None  # as if it were not installed
+        import ropewalk
+        try:
+            import ropewalk.messaging.redis
+        except ropewalk.errors.PartMissing as missing:
+            print(missing)
+    """
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "pip install 'ropewalk[redis]'" in ran.stdout

@@ -1,12 +1,14 @@
 """What a lock promises its holders, in both forms."""
 
 import asyncio
+import threading
 import time
 
 import pytest
 from tests.messaging.forms import Form, until
+from tests.servers.valkey import RedisServer
 
-from ropewalk.messaging.redis import LockHeld, LockLost, LockNotAcquired
+from ropewalk.messaging.redis import LockHeld, LockLost, LockNotAcquired, RedisClient, RedisLock, RedisUnavailable
 
 
 def test_one_holds_it_and_the_next_gets_a_larger_number(form: Form) -> None:
@@ -206,3 +208,40 @@ def test_a_cancelled_wait_leaves_the_line(redis_url: str, redis_prefix: str) -> 
         assert await form.lock().acquire(timeout=0)
 
     form.run(go)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_what_the_body_raised_is_not_hidden_by_a_server_that_is_away(own_redis: RedisServer, kind: str) -> None:
+    form = Form(kind, own_redis.url, "", socket_timeout=0.5)
+
+    async def go() -> None:
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012
+            async with form.lock():
+                await asyncio.to_thread(own_redis.stop)
+                _ = 1 / 0
+        await asyncio.to_thread(own_redis.start)
+        with pytest.raises(RedisUnavailable):
+            async with form.lock("other"):
+                await asyncio.to_thread(own_redis.stop)
+
+    form.run(go)
+
+
+def test_a_slow_on_lost_holds_up_no_other_lock(redis_url: str, redis_prefix: str) -> None:
+    with RedisClient(redis_url) as client:
+        told, end = threading.Event(), threading.Event()
+
+        def slow() -> None:
+            told.set()
+            end.wait(10)
+
+        one = RedisLock(redis_prefix + "one", 0.3, client, slow)
+        two = RedisLock(redis_prefix + "two", 0.3, client)
+        one.acquire()
+        two.acquire()
+        client.delete(f"lock:{redis_prefix}one")
+        assert told.wait(5)
+        time.sleep(0.6)
+        assert two.held
+        end.set()
+        assert two.release()

@@ -9,7 +9,7 @@ import pytest
 from tests.messaging.forms import Form, until
 from tests.servers.valkey import RedisServer
 
-from ropewalk.messaging.redis import RedisUnavailable
+from ropewalk.messaging.redis import RedisDenied, RedisUnavailable
 
 
 def test_handlers_of_channels_and_patterns_hear_what_is_published(form: Form) -> None:
@@ -154,6 +154,20 @@ def test_subscribing_where_no_server_is_says_so(own_redis: RedisServer, kind: st
             await pubsub.subscribe("a", print, timeout=0.2)
         with pytest.raises(RedisUnavailable):
             await pubsub.publish("a", 1)
+        await pubsub.close()
+
+    form.run(go)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_subscribing_with_a_wrong_password_says_so_at_once(own_redis: RedisServer, kind: str) -> None:
+    form = Form(kind, own_redis.url.replace(own_redis.password, "guessed-wrong"), "")
+
+    async def go() -> None:
+        pubsub, began = form.pubsub(), time.monotonic()
+        with pytest.raises(RedisDenied):
+            await pubsub.subscribe("a", print, timeout=10)
+        assert time.monotonic() - began < 5
         await pubsub.close()
 
     form.run(go)

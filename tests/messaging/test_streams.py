@@ -14,7 +14,17 @@ from tests.drill.redis_victim import GROUP
 from tests.messaging.forms import Form, until
 from tests.servers.valkey import RedisServer
 
-from ropewalk.messaging.redis import GroupMissing, NotReadable, RedisClient, RedisConfig, RedisStream, WrongKind
+from ropewalk.messaging.redis import (
+    GroupMissing,
+    NotReadable,
+    RedisClient,
+    RedisConfig,
+    RedisStream,
+    RedisUnavailable,
+    StreamBusy,
+    WrongKind,
+)
+from ropewalk.messaging.redis.stream_desk import Desk
 
 
 async def process(stream, processor, ends, **more):
@@ -500,3 +510,76 @@ def test_a_worker_that_was_frozen_for_longer_than_its_lease_begins_nothing_that_
         client.close()
 
     asyncio.run(go())
+
+
+def test_one_object_is_one_worker(form: Form) -> None:
+    async def go() -> None:
+        stream = form.stream()
+        await stream.create_consumer_group("workers")
+        doing = asyncio.create_task(stream.process_messages(print, block=50))
+        await until(lambda: form_is_busy(stream))
+        with pytest.raises(StreamBusy, match="concurrency"):
+            await stream.process_messages(print)
+        with pytest.raises(StreamBusy):
+            await stream.read_group()
+        stream.stop()
+        await doing
+        assert await stream.read_group() == []
+        await stream.close()
+
+    def form_is_busy(stream: object) -> bool:
+        return getattr(stream, "thing", stream)._busy
+
+    form.run(go)
+
+
+def test_a_processor_may_be_async_in_either_form(form: Form) -> None:
+    async def go() -> None:
+        done: list[object] = []
+
+        class Clerk:
+            async def __call__(self, data: object) -> None:
+                await asyncio.sleep(0)
+                done.append(data)
+
+        async def clerk(data: object) -> None:
+            await Clerk()(data)
+
+        stream = form.stream()
+        await stream.add_many([{"n": n} for n in range(3)])
+        await stream.create_consumer_group("workers")
+        await process(stream, clerk, lambda: len(done) == 3)
+        await stream.add({"n": 3})
+        await process(stream, Clerk(), lambda: len(done) == 4)
+        assert (await stream.stats()).pending == 0
+
+    form.run(go)
+
+
+def test_an_outcome_that_was_sent_twice_settles_nothing_that_came_back_meanwhile(
+    redis_url: str, redis_prefix: str
+) -> None:
+    """The answer to a failure is lost; before it is sent again, another thread of the worker has the message anew."""
+    with RedisClient(redis_url) as client:
+        stream = RedisStream(redis_prefix + "tasks", client, backoff=0.0)
+        stream.add({"n": 1})
+        stream.create_consumer_group("workers")
+        desk = Desk(stream._place, "workers", stream.consumer, start_id="0", batched=False)
+        client.talk(desk.beat())
+        [first] = client.talk(desk.turn(1, 1))
+        desk.failed(first, ValueError("no"))
+        lost = desk.turn(0, 0)
+        asked = lost.send(None)
+        client.driver.answer(asked)
+        with pytest.raises(RedisUnavailable):
+            lost.throw(RedisUnavailable("here", "the answer was lost"))
+        outcomes, desk._outcomes = desk._outcomes, []  # the other thread's turn, which was on its way
+        [again] = client.talk(desk.turn(1, 1))
+        assert (again.id, again.attempts) == (first.id, 1)
+        desk._outcomes = outcomes
+        client.talk(desk.turn(0, 0))
+        assert desk.held[again.id] is again
+        desk.succeeded(again, None)
+        client.talk(desk.turn(0, 0))
+        stats = stream.stats()
+        assert (stats.pending, stats.dead) == (0, 0)

@@ -3,21 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from ropewalk.errors import PartMissing
 from ropewalk.messaging.redis.config import RedisConfig
-
-try:
-    import redis
-    import redis.asyncio
-    import redis.asyncio.cluster
-    import redis.asyncio.retry
-    import redis.asyncio.sentinel
-    import redis.backoff
-    import redis.cluster
-    import redis.retry
-    import redis.sentinel
-except ImportError as error:
-    raise PartMissing("Messaging with Redis", "redis") from error
+from ropewalk.messaging.redis.installed import redis
 
 _OF_THE_DRIVER = ("CLUSTER", "COMMAND", "SENTINEL")
 """What the driver asks for its own use, and needs in its own shape."""

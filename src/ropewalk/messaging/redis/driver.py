@@ -8,11 +8,10 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
-from redis.exceptions import ResponseError
-
 from ropewalk.errors import RedisProblem
 from ropewalk.messaging.redis.config import RedisConfig
 from ropewalk.messaging.redis.connecting import beside_it, connected
+from ropewalk.messaging.redis.installed import redis
 from ropewalk.messaging.redis.talk import Ask, Batch, Command, Pause, Run, Talk
 from ropewalk.messaging.redis.troubles import TROUBLES, in_our_words, second_try
 
@@ -77,7 +76,7 @@ class SyncDriver:
         try:
             connection.send_command(*command)
             return connection.read_response()
-        except ResponseError:
+        except redis.exceptions.ResponseError:
             raise
         except BaseException:
             connection.disconnect()  # an answer that nobody waits for must not be the next command's
@@ -144,7 +143,7 @@ class AsyncDriver:
         try:
             await connection.send_command(*command)
             return await connection.read_response()
-        except ResponseError:
+        except redis.exceptions.ResponseError:
             raise
         except BaseException:
             await connection.disconnect(nowait=True)  # an answer that nobody waits for must not be the next command's

@@ -1,9 +1,8 @@
 """The driver's errors: which of them are told in which words of ours, and which are worth a second try."""
 
-import redis.exceptions
-
 from ropewalk.errors import RedisDenied, RedisFull, RedisProblem, RedisRefused, RedisUnavailable, WrongKind
 from ropewalk.messaging.redis.config import RedisConfig
+from ropewalk.messaging.redis.installed import redis
 from ropewalk.messaging.redis.talk import Ask, Batch, Pause, Run
 
 TROUBLES = (redis.exceptions.RedisError, OSError)
