@@ -1,6 +1,7 @@
 """The driver, redis-py, or the line that installs it; every other file here imports it from this one."""
 
-# pyright: reportUnusedImport=false  (importing a submodule binds it to the package, which is what is used)
+# Importing a submodule binds it to the package, which is what is used.
+# pyright: reportUnusedImport=false
 
 from ropewalk.errors import PartMissing
 
