@@ -17,7 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.drill.redis_crew import Blow, Effect, RedisCrew, effects
+from tests.drill.crew import Fault
+from tests.drill.redis_crew import Effect, RedisCrew, effects
 from tests.drill.redis_victim import GROUP
 from tests.servers.valkey import RedisServer
 
@@ -54,7 +55,7 @@ class Findings:
 
     size: Size
     seed: int
-    blows: list[Blow] = field(default_factory=list[Blow])
+    faults: list[Fault] = field(default_factory=list[Fault])
     lost: list[str] = field(default_factory=list[str])
     unexplained: list[str] = field(default_factory=list[str])
     letters: list[str] = field(default_factory=list[str])
@@ -69,7 +70,7 @@ class Findings:
         return not (self.lost or self.unexplained or self.letters)
 
     def __str__(self) -> str:
-        told = Counter(blow.kind for blow in self.blows)
+        told = Counter(fault.kind for fault in self.faults)
         happened = " ".join(f"{kind}={count}" for kind, count in sorted(told.items()))
         return (
             f"drill: redis consumers={self.size.consumers} tasks={self.size.tasks} {happened} poison={self.poison} "
@@ -98,7 +99,7 @@ def consumed(size: Size, seed: int) -> Findings:
         kinds = [KINDS[number % len(KINDS)] for number in range(size.consumers)]
         with RedisCrew([(kind, *given, *how) for kind, *how in kinds]) as crew:
             _troubled(findings, crew, server, stream, dice, path)
-            findings.blows += crew.blows
+            findings.faults += crew.faults
         letters = stream.dead_letters()
         _judge(findings, effects(path), letters, poison, bad)
     findings.seconds = time.monotonic() - began
@@ -110,7 +111,7 @@ def consumed(size: Size, seed: int) -> Findings:
 def _troubled(
     findings: Findings, crew: RedisCrew, server: RedisServer, stream: RedisStream, dice: random.Random, path: Path
 ) -> None:
-    """Strike until there were enough blows, and wait until all is finished."""
+    """Strike until there were enough faults, and wait until all is finished."""
     size = findings.size
     restarts = sorted(dice.sample(range(size.strikes), min(size.restarts, size.strikes)))
     strikes, next_strike, wrote, wrote_at = 0, time.monotonic() + size.every, 0, time.monotonic()
@@ -121,7 +122,7 @@ def _troubled(
         if strikes < size.strikes and now > next_strike:
             next_strike = now + size.every * dice.uniform(0.5, 1.5)
             if strikes in restarts:
-                findings.blows.append(_outage(server, dice))
+                findings.faults.append(_outage(server, dice))
             else:
                 crew.strike(dice, ("killed", "frozen"))
             strikes += 1
@@ -141,15 +142,15 @@ def _troubled(
             return
 
 
-def _outage(server: RedisServer, dice: random.Random) -> Blow:
-    blow = Blow(kind="restarted", pid=0, began=time.monotonic())
+def _outage(server: RedisServer, dice: random.Random) -> Fault:
+    fault = Fault(kind="restarted", pid=0, began=time.monotonic())
     if dice.random() < 0.5:
         server.kill()
     else:
         server.stop()
     server.start()
-    blow.ended = time.monotonic()
-    return blow
+    fault.ended = time.monotonic()
+    return fault
 
 
 def _judge(findings: Findings, wrote: list[Effect], letters: list[DeadLetter], poison: set[int], bad: set[int]) -> None:
@@ -160,7 +161,7 @@ def _judge(findings: Findings, wrote: list[Effect], letters: list[DeadLetter], p
     findings.letters += [f"task {n} is a dead letter {dead[n]} times" for n in poison | bad if dead[n] != 1]
     findings.letters += [f"task {n} is a dead letter" for n in dead.keys() - poison - bad]
     findings.letters += [f"{letter}" for letter in letters if letter.data["n"] in poison and letter.attempts != 5]
-    own = [Blow(kind="died", pid=one.pid, began=one.at, ended=one.at) for one in wrote if one.number in poison]
+    own = [Fault(kind="died", pid=one.pid, began=one.at, ended=one.at) for one in wrote if one.number in poison]
     by_task: dict[int, list[Effect]] = {}
     for effect in wrote:
         by_task.setdefault(effect.number, []).append(effect)
@@ -171,17 +172,17 @@ def _judge(findings: Findings, wrote: list[Effect], letters: list[DeadLetter], p
         findings.again += len(begins) > 1
         for begin, again in pairwise(begins):
             end = next((one.at for one in lines if one.what == "end" and one.pid == begin.pid), None)
-            blows = [blow for blow in (*findings.blows, *own) if blow.pid == begin.pid]
-            if not any(_hit(findings.blows, blow, begin.at, end, again.at) for blow in blows):
-                findings.unexplained.append(f"task {number} was begun again, {begin} to {again}, end {end}: {blows}")
+            faults = [fault for fault in (*findings.faults, *own) if fault.pid == begin.pid]
+            if not any(_hit(findings.faults, fault, begin.at, end, again.at) for fault in faults):
+                findings.unexplained.append(f"task {number} was begun again, {begin} to {again}, end {end}: {faults}")
 
 
-def _hit(outages: list[Blow], blow: Blow, began: float, end: float | None, again: float) -> bool:
-    """Whether the blow fell while the process had the task: begun, and not yet acknowledged."""
+def _hit(outages: list[Fault], fault: Fault, began: float, end: float | None, again: float) -> bool:
+    """Whether the fault fell while the process had the task: begun, and not yet acknowledged."""
     held_until = again
     if end is not None:
         held_until = end + _ACKNOWLEDGED_SECONDS
         for outage in outages:
             if outage.pid == 0 and outage.began <= held_until and end <= outage.ended + _BACK_SECONDS:
                 held_until = max(held_until, outage.ended + _BACK_SECONDS)
-    return blow.began <= min(again, held_until) and blow.ended >= began - 0.1
+    return fault.began <= min(again, held_until) and fault.ended >= began - 0.1

@@ -28,7 +28,7 @@ class Findings:
     holders: int
     seed: int
     said: Counter[str] = field(default_factory=Counter[str])
-    blows: Counter[str] = field(default_factory=Counter[str])
+    faults: Counter[str] = field(default_factory=Counter[str])
     violations: list[str] = field(default_factory=list[str])
     seconds: float = 0.0
 
@@ -37,7 +37,7 @@ class Findings:
         return not self.violations and self.said["held"] > 2 * self.seconds
 
     def __str__(self) -> str:
-        happened = " ".join(f"{kind}={count}" for kind, count in sorted(self.blows.items()))
+        happened = " ".join(f"{kind}={count}" for kind, count in sorted(self.faults.items()))
         said = " ".join(f"{what}={self.said[what]}" for what in ("held", "written", "refused", "lost"))
         return (
             f"drill: redis holders={self.holders} {happened} {said} fencing_violations={len(self.violations)} "
@@ -62,9 +62,9 @@ def held(holders: int, seconds: float, seed: int, *, restarts: int = 2) -> Findi
                     away.pop(0)
                     server.kill()
                     server.start()
-                    findings.blows["restarted"] += 1
+                    findings.faults["restarted"] += 1
                 time.sleep(0.05)
-            findings.blows.update(blow.kind for blow in crew.blows)
+            findings.faults.update(fault.kind for fault in crew.faults)
         with RedisClient(RedisConfig(server.url)) as client:
             writes = [int(one) for one in client.execute("LRANGE", f"{NAME}:writes", 0, -1)]
         wrote = effects(path)

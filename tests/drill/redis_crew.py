@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from tests.drill import redis_victim
+from tests.drill.crew import Fault
 
 import ropewalk
 
@@ -27,20 +26,10 @@ class Effect(NamedTuple):
     number: int
 
 
-@dataclass(kw_only=True, slots=True)
-class Blow:
-    """Something that befell a process; `pid` 0 stands for all: the server was away."""
-
-    kind: str
-    pid: int
-    began: float
-    ended: float = inf
-
-
 class Member:
     def __init__(self, trade: Sequence[str]) -> None:
         self.trade = trade
-        self.frozen: Blow | None = None
+        self.frozen: Fault | None = None
         source = str(Path(ropewalk.__file__).parents[1])
         self.process = subprocess.Popen(
             [sys.executable, redis_victim.__file__, *trade], env=os.environ | {"PYTHONPATH": source}
@@ -51,7 +40,7 @@ class RedisCrew:
     """So many processes at any time; each trade is a line of arguments for redis_victim.py."""
 
     def __init__(self, trades: Sequence[Sequence[str]]) -> None:
-        self.blows: list[Blow] = []
+        self.faults: list[Fault] = []
         self.members = [Member(trade) for trade in trades]
 
     def __enter__(self) -> Self:
@@ -69,15 +58,15 @@ class RedisCrew:
         if not well:
             return
         member, kind = dice.choice(well), dice.choice(kinds)
-        blow = Blow(kind=kind, pid=member.process.pid, began=time.monotonic())
-        self.blows.append(blow)
+        fault = Fault(kind=kind, pid=member.process.pid, began=time.monotonic())
+        self.faults.append(fault)
         if kind == "killed":
             member.process.kill()
             member.process.wait()
-            blow.ended = time.monotonic()
+            fault.ended = time.monotonic()
         else:
             member.process.send_signal(signal.SIGSTOP)
-            member.frozen = blow
+            member.frozen = fault
 
     def tend(self, frozen_seconds: float) -> None:
         """Thaw who was frozen for so long, and replace who is dead."""

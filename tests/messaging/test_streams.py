@@ -406,6 +406,27 @@ def test_an_entry_of_another_program_is_read_as_its_fields(form: Form) -> None:
     form.run(go)
 
 
+def test_what_dies_with_its_worker_too_often_is_a_dead_letter_whoever_wrote_it(
+    redis_url: str, redis_prefix: str
+) -> None:
+    name = redis_prefix + "tasks"
+    with RedisClient(redis_url) as client:
+        stream = RedisStream(name, client, lease=0.2, max_attempts=1)
+        stream.create_consumer_group("workers")
+        client.execute("XADD", name, "*", "colour", "red")
+        stream.add({"n": 1})
+        client.execute("XREADGROUP", "GROUP", "workers", "never-heard-of", "STREAMS", name, ">")
+        thread = stream.process_in_thread(print, block=50)
+        deadline = time.monotonic() + 10
+        while len(stream.dead_letters()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stream.stop()
+        thread.join()
+        letters = stream.dead_letters()
+        assert [letter.data for letter in letters] == [{"colour": "red"}, {"n": 1}]
+        assert {letter.reason for letter in letters} == {"WorkerDied: never-heard-of was not heard of for 0.2 s"}
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_server_that_is_away_is_asked_seldom_and_work_goes_on_when_it_is_back(  # defect 7
     own_redis: RedisServer, kind: str

@@ -46,9 +46,11 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', now, 'LIMIT',
     redis.call('HSET', attempts, id .. '!', 1)
     if count >= most then
       local found = redis.call('XRANGE', stream, id, id)[1]
-      local raw = ''
+      local raw = '' -- the stream was trimmed
       if found then
-        for i = 1, #found[2], 2 do if found[2][i] == 'data' then raw = found[2][i + 1] end end
+        local fields = {}
+        for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end
+        raw = fields['data'] or cjson.encode(fields) -- another program's entry
       end
       redis.call('XADD', dead, '*', 'data', raw, 'group', group, 'id', id, 'attempts', count,
         'reason', 'WorkerDied: ' .. name .. ' was not heard of for ' .. (lease / 1000) .. ' s')
