@@ -122,7 +122,7 @@ class AsyncRedisStream(StreamMember):
                 break
             taken = await self._client.talk(desk.wait(count, seconds))
             taken = taken or await self._client.talk(desk.turn(count, count))
-        return [message for one in taken if (message := desk.opened(one)) is not None]
+        return desk.messages(taken)
 
     async def acknowledge(self, message_id: str) -> bool:
         """Say that a message of `read_group` is done; False when it was not this worker's any more."""

@@ -15,7 +15,7 @@ from ropewalk.errors import RedisProblem
 from ropewalk.messaging.redis.async_client import AsyncRedisClient
 from ropewalk.messaging.redis.outage import Outage, group_is_gone, is_hopeless
 from ropewalk.messaging.redis.stream_desk import Desk, Processor
-from ropewalk.messaging.redis.stream_messages import StreamMessage, Taken
+from ropewalk.messaging.redis.stream_messages import Taken
 
 _PAUSE_SECONDS = 0.1
 """How long to wait at the most, when the server is away and all that is left is to tell it what was done."""
@@ -125,18 +125,18 @@ class AsyncWork:
             if self._stopping.is_set() or not self._desk.may_begin(taken):
                 self._desk.drop(taken)
                 continue
-            message = self._desk.opened(taken)
-            if message is not None:
-                task = asyncio.create_task(self._process(taken, message))
+            opened = self._desk.opened(taken)
+            if opened is not None:
+                task = asyncio.create_task(self._process(taken, opened[0]))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
-    async def _process(self, taken: Taken, message: StreamMessage) -> None:
+    async def _process(self, taken: Taken, data: Any) -> None:
         try:
             if self._is_async:
-                result = await self._processor(message.data)
+                result = await self._processor(data)
             else:
-                result = await asyncio.to_thread(self._processor, message.data)
+                result = await asyncio.to_thread(self._processor, data)
                 if inspect.isawaitable(result):
                     result = await result
         except asyncio.CancelledError as error:

@@ -132,7 +132,7 @@ class RedisStream(StreamMember):
             if taken:
                 break
             taken = self._client.talk(desk.wait(count, seconds)) or self._client.talk(desk.turn(count, count))
-        return [message for one in taken if (message := desk.opened(one)) is not None]
+        return desk.messages(taken)
 
     def acknowledge(self, message_id: str) -> bool:
         """Say that a message of `read_group` is done; False when it was not this worker's any more."""
@@ -214,11 +214,11 @@ class RedisStream(StreamMember):
         if self._stopping.is_set() or not desk.may_begin(taken):
             desk.drop(taken)
             return
-        message = desk.opened(taken)
-        if message is None:
+        opened = desk.opened(taken)
+        if opened is None:
             return
         try:
-            result = processor(message.data)
+            result = processor(opened[0])
             if result is not None and inspect.isawaitable(result):
                 result = runner.run(_awaited(result))
         except Exception as error:  # noqa: BLE001  (whatever it is, the message is tried again)

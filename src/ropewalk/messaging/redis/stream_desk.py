@@ -161,16 +161,23 @@ class Desk:
         """Give back what was not begun."""
         self._finish(Outcome("back", taken))
 
-    def opened(self, taken: Taken) -> StreamMessage | None:
-        """Return the message; None when it is settled already: meant for another group, or unreadable."""
+    def opened(self, taken: Taken) -> tuple[Any] | None:
+        """Return the data, alone in a tuple; None when it is settled already: for another group, or unreadable."""
         if taken.only and taken.only != self.group:
             self._finish(Outcome("ok", taken))
             return None
         try:
-            return self.place.message(taken)
+            return (self.place.data(taken),)
         except NotReadable as problem:
             self._finish(Outcome("dead", taken, f"NotReadable: {problem}"))
             return None
+
+    def messages(self, many: Sequence[Taken]) -> list[StreamMessage]:
+        """Return those that can be opened."""
+        opened = ((taken, self.opened(taken)) for taken in many)
+        return [
+            StreamMessage(id=taken.id, data=found[0], attempt=taken.attempts + 1) for taken, found in opened if found
+        ]
 
     def succeeded(self, taken: Taken, result: Any) -> None:
         """A processor that returns False says that it failed; whatever else it returns, it did not."""

@@ -112,7 +112,7 @@ class StreamPlace:
         arguments += [round(_LONGEST_BACKOFF_SECONDS * 1000), room, new, "1" if alone else "", "1" if checks else ""]
         arguments += as_arguments(outcomes)
         found = yield Run(script("turn"), self.keys(group)[:5], arguments)
-        taken = [as_taken(*entry) for entry in found[1]]
+        taken = [as_taken(*entry) for entry in found[1]] or [as_taken(number, parts, 0) for number, parts in found[5]]
         due = found[2] / 1000 if found[2] >= 0 else None
         return Turn([text(one) for one in found[0]], taken, due, found[3], bool(found[4]))
 
@@ -192,14 +192,14 @@ class StreamPlace:
             workers=workers,
         )
 
-    def message(self, taken: Taken) -> StreamMessage:
+    def data(self, taken: Taken) -> Any:
         """Raise `NotReadable` when the entry's data is not what it should be."""
-        data = load(taken.raw, f"Message {taken.id} of stream {self.name!r}", self.kind)
-        return StreamMessage(id=taken.id, data=data, attempt=taken.attempts + 1)
+        return load(taken.raw, f"Message {taken.id} of stream {self.name!r}", self.kind)
 
     def _messages(self, found: Any) -> list[StreamMessage]:
         entries: list[tuple[bytes, list[bytes]]] = found[0][1] if found else []
-        return [self.message(as_taken(number, parts, 0)) for number, parts in entries if parts]
+        taken = [as_taken(number, parts, 0) for number, parts in entries if parts]
+        return [StreamMessage(id=one.id, data=self.data(one)) for one in taken]
 
     def _all(self, commands: Sequence[Command]) -> Talk[list[Any]]:
         batch = Batch(commands)

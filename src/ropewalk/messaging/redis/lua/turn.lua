@@ -2,9 +2,9 @@
 -- KEYS: stream, workers, waiting, attempts, dead
 -- ARGV: group, consumer, max_attempts, backoff_ms, longest_ms, room, new, alone ('1' or ''), checks ('1' or ''),
 --   how many are done, the id of each, then for each that is not (kind, id, reason, raw, attempts it must have, or '')
--- Returns {ids that were no longer this worker's, {{id, fields, attempts}...}, ms until something is due or -1,
+-- Returns {ids that were no longer this worker's, what is due again: {{id, fields, attempts}...}, ms until more is or -1,
 --   how many of those that were with a worker when it died wait to be tried by a worker that does nothing else,
---   whether the one that was taken is such a one}
+--   whether the one that was taken is such a one, or what is new: {{id, fields}...}}
 local stream, waiting, attempts, dead = KEYS[1], KEYS[3], KEYS[4], KEYS[5]
 local group, consumer, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -87,17 +87,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0
   end
 end
 
-local new = tonumber(ARGV[7])
+local new, fresh = tonumber(ARGV[7]), {}
 if new > 0 and #taken == 0 and suspects == 0 then
   local found = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', new, 'STREAMS', stream, '>')
-  if found then
-    for _, entry in ipairs(found[1][2]) do
-      taken[#taken + 1] = {entry[1], entry[2], 0}
-    end
-  end
+  if found then fresh = found[1][2] end
 end
 
 local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
 local due = -1
 if first[2] and suspects == 0 then due = math.max(0, math.ceil(first[2] - now)) end
-return {refused, taken, due, suspects, suspect_taken and 1 or 0}
+return {refused, taken, due, suspects, suspect_taken and 1 or 0, fresh}
