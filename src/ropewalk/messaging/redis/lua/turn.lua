@@ -34,19 +34,19 @@ end
 -- What a worker did that was heard of all the time is its own still; only one that was silent for a lease is checked.
 local checks, last_done = ARGV[9] == '1', 10 + tonumber(ARGV[10])
 for from = 11, last_done, 1000 do
-  local done, tried = {}, {}
-  for i = from, math.min(from + 999, last_done) do
-    if checks and not is_mine(ARGV[i]) then
-      refused[#refused + 1] = ARGV[i]
-    else
-      done[#done + 1] = ARGV[i]
-      tried[#tried + 1] = ARGV[i]
-      tried[#tried + 1] = ARGV[i] .. '!'
+  local done = {unpack(ARGV, from, math.min(from + 999, last_done))}
+  if checks then
+    local still = {}
+    for _, id in ipairs(done) do
+      if is_mine(id) then still[#still + 1] = id else refused[#refused + 1] = id end
     end
+    done = still
   end
   if #done > 0 then
     redis.call('XACK', stream, group, unpack(done))
-    if redis.call('EXISTS', attempts) == 1 then redis.call('HDEL', attempts, unpack(tried)) end
+    if redis.call('EXISTS', attempts) == 1 then
+      for _, id in ipairs(done) do redis.call('HDEL', attempts, id, id .. '!') end
+    end
   end
 end
 
