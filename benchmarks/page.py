@@ -18,6 +18,8 @@ one asyncio task per node, `gather`, a writer thread that makes a fenced update 
 `synchronous=FULL`) before the step counts as done, or one connection that sends the fenced updates and
 inserts of all waiting runs as one statement. Everybody meets the same private PostgreSQL server
 (`fsync=on`, `synchronous_commit=on`), each in a database of its own. LangGraph runs with durability "sync".
+For Redis the floor is redis-py by hand: pipelines, a listener with a handler, scripts; all meet the same private Valkey
+(`appendonly yes`, `appendfsync no`). taskiq-redis runs tasks in its own receiver; `limits` counts in its moving window.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
 so, and counts as neither met nor missed.
 

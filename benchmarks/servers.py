@@ -1,10 +1,10 @@
-"""The servers that cases measure against: private ones, as the tests start them, but durable."""
+"""The servers that cases measure against: private ones, as the tests start them; PostgreSQL writes to its disk."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
-Server = Literal["postgres"]
+Server = Literal["postgres", "redis"]
 
 
 class ServerNotThere(Exception):
@@ -25,12 +25,13 @@ def served(server: Server | None) -> Generator[dict[str, str]]:
         return
     from tests.servers.postgres import PostgresServer  # cases without a server need nothing of the tests
     from tests.servers.programs import ServerMissing
+    from tests.servers.valkey import RedisServer
 
     try:
-        postgres = PostgresServer(_SETTINGS).start()
+        started = (PostgresServer(_SETTINGS) if server == "postgres" else RedisServer()).start()
     except ServerMissing as missing:
-        raise ServerNotThere("no PostgreSQL server; ./dev services --install brings one") from missing
+        raise ServerNotThere(f"no {server} server; ./dev services --install brings one") from missing
     try:
-        yield {"url": postgres.url}
+        yield {"url": started.url}
     finally:
-        postgres.close()
+        started.close()

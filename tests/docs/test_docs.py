@@ -6,6 +6,7 @@ A ```python block is a script of its own; ```python continues goes on from the b
 import argparse
 import ast
 import inspect
+import os
 import re
 import runpy
 import subprocess
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "ropewalk"
 SERVER = re.compile(r"postgresql://me(:secret)?@localhost/runs")
 """The database of the examples; a block that names it gets one of its own."""
+REDIS = re.compile(r"^from ropewalk\.(messaging\.redis|compat\.ailf)", re.MULTILINE)
+"""How a block begins that needs a Redis server; it gets one of its own."""
 RUNNER = """
 import ast, asyncio, inspect, sys
 path = sys.argv[1]
@@ -100,9 +103,11 @@ def test_a_code_block_runs(chain: list[Block], tmp_path: Path, request: pytest.F
     if SERVER.search(text):
         text = SERVER.sub(request.getfixturevalue("postgres_url"), text)
     file.write_text(text, encoding="utf-8")
+    found = {"REDIS_URL": request.getfixturevalue("own_redis").url} if REDIS.search(text) else {}
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUNNER, str(file)],
         cwd=tmp_path,
+        env=os.environ | found,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, and workers in trouble."""
+"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, workers and Redis in trouble."""
 
 import argparse
 import asyncio
@@ -13,8 +13,9 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.drill import callers, consumers, holders
 from tests.drill.victim import ROUNDS, WIDE, drawn
-from tests.drill.workers import Size, drilled
+from tests.drill.workers import Findings, Size, drilled
 from tests.servers.programs import ServerMissing
 
 
@@ -36,20 +37,31 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=500, help="runs that the workers share (default: 500)")
     parser.add_argument("--lease", type=float, default=2.0, help="seconds of a worker's lease (default: 2)")
     parser.add_argument("--pace", type=float, default=0.2, help="seconds of a worker's step (default: 0.2)")
-    parser.add_argument("--only-workers", action="store_true", help="leave the other drills out")
+    parser.add_argument("--tasks", type=int, default=10_000, help="tasks in the Redis stream, 0 for none (10,000)")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-workers", action="store_true", help="leave the other drills out")
+    only.add_argument("--only-redis", action="store_true", help="only streams, locks and limits on Redis")
     chosen = parser.parse_args()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
-    bad = 0 if chosen.only_workers else embedded(chosen.examples, chosen.kills, seed)
-    if chosen.workers:
-        size = Size(workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace)
-        try:
-            findings = drilled(size, seed)
-        except ServerMissing as missing:
-            print(f"drill: the workers' part was not run. {missing}", file=sys.stderr)
-            return 1
-        print(findings, flush=True)
-        bad += not findings.is_good
+    bad = 0 if chosen.only_workers or chosen.only_redis else embedded(chosen.examples, chosen.kills, seed)
+    try:
+        if chosen.workers and not chosen.only_redis:
+            size = Size(workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace)
+            bad += told(drilled(size, seed))
+        if chosen.tasks and not chosen.only_workers:
+            bad += told(consumers.consumed(consumers.Size(tasks=chosen.tasks), seed))
+            bad += told(holders.held(8, 30, seed))
+            bad += told(callers.called(200, 5))
+    except ServerMissing as missing:
+        print(f"drill: what needs a server was not run. {missing}", file=sys.stderr)
+        return 1
     return 1 if bad else 0
+
+
+def told(findings: Findings | consumers.Findings | holders.Findings | callers.Findings) -> int:
+    """Print what was found; return how much was wrong."""
+    print(findings, flush=True)
+    return int(not findings.is_good)
 
 
 def embedded(examples: int, kills: int, seed: int) -> int:

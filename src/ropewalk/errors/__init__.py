@@ -1,0 +1,232 @@
+"""Every error of Ropewalk, one import away. Each message says what happened, why, and what to do now.
+
+RopewalkError           root.py
+├── starting.py             what keeps a graph from being drawn or started
+│   └── GraphInvalid, GraphFrozen, StateMissing, PartUnknown, PartMissing, QueueMissing, InvalidId
+├── steps.py
+│   ├── StepProblem         what a node returned or wrote can never be committed (not retried)
+│   │   └── UnknownField, WrongType, WrongReturn, NotAwaited, UnknownRoute, RouterWrites, NotStorable, TooLarge,
+│   │       TooManyIterations
+│   └── NodeTimeout, NodeCancelled, RouterCancelled
+├── runs.py
+│   └── RunError            one run
+│       ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted, GraphChanged, EntryNotFound
+│       ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
+│       └── PauseNotFound, AlreadyAnswered, PauseExpired, AnswerInvalid
+├── stores.py
+│   └── StoreUnavailable    the medium failed; the run is given back, nothing is lost
+│       └── StoreFull, StoreReadOnly, StoreCorrupt, StoreTooNew
+├── models.py
+│   └── ModelError          a language model gave no whole answer; `retryable` says whether the same may succeed
+│       ├── ModelRequestInvalid, ModelContextFull, ModelNotFound, ModelKeyRejected, ModelQuotaSpent
+│       ├── ModelRateLimited, ModelUnavailable, ModelUnreachable
+│       ├── ModelStreamBroken, ModelStalled, ModelReplyUnreadable       half an answer is none
+│       ├── ConversationInvalid     calls and results do not pair; nothing was sent
+│       └── ModelLimitReached, ModelCircuitOpen, ModelScriptEnded
+├── tools.py
+│   ├── ToolInvalid         a function cannot be a tool, or a tool cannot be used as it was given
+│   ├── ToolProblem         a tool call came to no good, and the loop was not to tell the model, or not again
+│   │   └── ToolUnknown, ToolArgumentsInvalid, ToolTimeout, ToolOutcomeUnknown, ToolServerFailed, ToolErrors
+│   ├── ReplyNotFinal       a model's reply ended in a way that is no answer: ReplyCutOff, ReplyRefused
+│   └── OutputInvalid       a model's final answer did not fit its schema, as often as it was told so
+└── messaging.py
+├── RedisProblem        messaging with Redis: RedisUnavailable, RedisRefused (RedisDenied, WrongKind, RedisFull)
+├── LockNotAcquired, LockHeld, LockLost
+└── GroupMissing, StreamBusy, NotReadable
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.errors.root import RopewalkError, did_you_mean
+from ropewalk.errors.runs import (
+    AlreadyAnswered,
+    AnswerInvalid,
+    EntryNotFound,
+    GraphChanged,
+    PauseExpired,
+    PauseNotFound,
+    RunCancelled,
+    RunError,
+    RunExists,
+    RunFailed,
+    RunFinished,
+    RunInterrupted,
+    RunNotFound,
+    RunPaused,
+    RunTaken,
+)
+from ropewalk.errors.starting import (
+    GraphFrozen,
+    GraphInvalid,
+    InvalidId,
+    PartMissing,
+    PartUnknown,
+    Problem,
+    QueueMissing,
+    StateMissing,
+)
+from ropewalk.errors.steps import (
+    NodeCancelled,
+    NodeTimeout,
+    NotAwaited,
+    NotStorable,
+    RouterCancelled,
+    RouterWrites,
+    StepProblem,
+    TooLarge,
+    TooManyIterations,
+    UnknownField,
+    UnknownRoute,
+    WrongReturn,
+    WrongType,
+)
+from ropewalk.errors.stores import StoreCorrupt, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
+
+if TYPE_CHECKING:
+    from ropewalk.errors.messaging import (
+        GroupMissing,
+        LockHeld,
+        LockLost,
+        LockNotAcquired,
+        NotReadable,
+        RedisDenied,
+        RedisFull,
+        RedisProblem,
+        RedisRefused,
+        RedisUnavailable,
+        StreamBusy,
+        WrongKind,
+    )
+    from ropewalk.errors.models import (
+        ConversationInvalid,
+        ModelCircuitOpen,
+        ModelContextFull,
+        ModelError,
+        ModelKeyRejected,
+        ModelLimitReached,
+        ModelNotFound,
+        ModelQuotaSpent,
+        ModelRateLimited,
+        ModelReplyUnreadable,
+        ModelRequestInvalid,
+        ModelScriptEnded,
+        ModelStalled,
+        ModelStreamBroken,
+        ModelUnavailable,
+        ModelUnreachable,
+    )
+    from ropewalk.errors.tools import (
+        OutputInvalid,
+        ReplyCutOff,
+        ReplyNotFinal,
+        ReplyRefused,
+        ToolArgumentsInvalid,
+        ToolErrors,
+        ToolInvalid,
+        ToolOutcomeUnknown,
+        ToolProblem,
+        ToolServerFailed,
+        ToolTimeout,
+        ToolUnknown,
+    )
+
+__all__ = [
+    "AlreadyAnswered",
+    "AnswerInvalid",
+    "ConversationInvalid",
+    "EntryNotFound",
+    "GraphChanged",
+    "GraphFrozen",
+    "GraphInvalid",
+    "GroupMissing",
+    "InvalidId",
+    "LockHeld",
+    "LockLost",
+    "LockNotAcquired",
+    "ModelCircuitOpen",
+    "ModelContextFull",
+    "ModelError",
+    "ModelKeyRejected",
+    "ModelLimitReached",
+    "ModelNotFound",
+    "ModelQuotaSpent",
+    "ModelRateLimited",
+    "ModelReplyUnreadable",
+    "ModelRequestInvalid",
+    "ModelScriptEnded",
+    "ModelStalled",
+    "ModelStreamBroken",
+    "ModelUnavailable",
+    "ModelUnreachable",
+    "NodeCancelled",
+    "NodeTimeout",
+    "NotAwaited",
+    "NotReadable",
+    "NotStorable",
+    "OutputInvalid",
+    "PartMissing",
+    "PartUnknown",
+    "PauseExpired",
+    "PauseNotFound",
+    "Problem",
+    "QueueMissing",
+    "RedisDenied",
+    "RedisFull",
+    "RedisProblem",
+    "RedisRefused",
+    "RedisUnavailable",
+    "ReplyCutOff",
+    "ReplyNotFinal",
+    "ReplyRefused",
+    "RopewalkError",
+    "RouterCancelled",
+    "RouterWrites",
+    "RunCancelled",
+    "RunError",
+    "RunExists",
+    "RunFailed",
+    "RunFinished",
+    "RunInterrupted",
+    "RunNotFound",
+    "RunPaused",
+    "RunTaken",
+    "StateMissing",
+    "StepProblem",
+    "StoreCorrupt",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "StreamBusy",
+    "TooLarge",
+    "TooManyIterations",
+    "ToolArgumentsInvalid",
+    "ToolErrors",
+    "ToolInvalid",
+    "ToolOutcomeUnknown",
+    "ToolProblem",
+    "ToolServerFailed",
+    "ToolTimeout",
+    "ToolUnknown",
+    "UnknownField",
+    "UnknownRoute",
+    "WrongKind",
+    "WrongReturn",
+    "WrongType",
+    "did_you_mean",
+]
+
+
+_LATER = ("models", "tools", "messaging")
+"""Families that are loaded when one of theirs is asked for: a graph without models does not wait for them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for family in _LATER:
+            found = getattr(import_module(f"ropewalk.errors.{family}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
