@@ -204,10 +204,13 @@ class NotStorable(StepProblem, TypeError):
     code = "not_storable"
 
     def __init__(self, what: str, why: str) -> None:
-        super().__init__(
-            f"{what} cannot be stored: {why}. Declare a precise type for it (a pydantic model, datetime, tuple[...]) "
-            "or convert it to plain JSON data; nothing is ever pickled."
+        do = (
+            "Mend the text first, text.encode('utf-8', 'replace').decode(), or keep it as bytes in Base64."
+            if "surrogates not allowed" in why
+            else "Declare a precise type for it (a pydantic model, datetime, tuple[...]) or convert it to plain JSON "
+            "data; nothing is ever pickled."
         )
+        super().__init__(f"{what} cannot be stored: {why}. {do}")
 
 
 class TooLarge(StepProblem, ValueError):
@@ -280,10 +283,11 @@ class RunError(RopewalkError):
 class RunNotFound(RunError, KeyError):
     code = "run_not_found"
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, message: str | None = None) -> None:
         super().__init__(
             run_id,
-            f"No run {run_id!r} in this store: it was never admitted here, or it was pruned. "
+            message
+            or f"No run {run_id!r} in this store: it was never admitted here, or it was pruned. "
             "Look at `ropewalk runs ls`, and at whether the store's URL is the one it was started with.",
         )
 
@@ -358,7 +362,7 @@ class RunFailed(RunError, RuntimeError):
         self.node = node
         self.attempt = attempt
         self.reason = reason
-        where = f" in node {node!r} (attempt {attempt})" if node else ""
+        where = (f" in node {node!r}" if node else "") + (f" (attempt {attempt})" if node and attempt else "")
         super().__init__(
             run_id, f"Run {run_id!r} failed{where}: {message} [{reason}]. Finished steps are kept; resume() retries."
         )
