@@ -410,6 +410,12 @@ MISTAKES = [
     (["run", "flow.py", "--input", '{"city": 3}'], "city: Input should be a valid string"),
     (["run", "flow.py", "--run-id", "../x"], "cannot be a run id"),
     (["run", "flow.py", "--timeout", "0"], "not more than 0"),
+    (["run", "flow.py", "--timeout", "soon"], "--timeout: 'soon' is no number of seconds"),
+    (["run", "flow.py", "--timeout", "inf"], "--timeout: 'inf' is no number of seconds"),
+    (["runs", "fork", "trip", "--at", "x"], "--at: 'x' is no whole number"),
+    (["runs", "tail", "trip", "--after", "1.5"], "--after: '1.5' is no whole number"),
+    (["runs", "ls", "--status", "don"], "--status: there is no 'DON'. Did you mean 'DONE'? Known: RUNNING,"),
+    (["worker", "flow.py", "--on-mismatch", "x"], "--on-mismatch: there is no 'x'. Known: leave, fail."),
     (["run", "flow.py", "--store", "redis://x"], "redis://x"),
     (["run", "flow.py", "--sotre", "x"], "--sotre"),
     (["rnu"], "Did you mean 'run'?"),
@@ -473,11 +479,37 @@ def test_debug_shows_the_traceback(mistaken: Path) -> None:
     assert "Traceback" in ran.stderr
 
 
-def test_a_mistake_is_told_to_programs_as_json(mistaken: Path) -> None:
-    ran = ropewalk(mistaken, "runs", "show", "nobody", "--json")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["runs", "show", "nobody"], "run_not_found"),
+        (["rnu"], "usage"),
+        (["runs", "ls", "--status", "foo"], "usage"),
+        (["runs"], "usage"),
+        (["run", "flow.py", "--timeout", "soon"], "usage"),
+    ],
+)
+def test_a_mistake_is_told_to_programs_as_json(mistaken: Path, arguments: list[str], code: str) -> None:
+    ran = ropewalk(mistaken, *arguments, "--json")
     assert ran.returncode == 2
     error = json.loads(ran.stdout)
-    assert (error["type"], error["code"]) == ("error", "run_not_found")
+    assert (error["type"], error["code"]) == ("error", code)
+    assert error["message"]
+    assert ran.stderr == ""
+
+
+def test_a_failed_step_is_told_with_its_last_line_and_wholly_with_debug(tmp_path: Path) -> None:
+    broken = FLOW.replace('await ctx.ask({"question": "Shall we go?"})', "json.loads('{')").replace(
+        "import asyncio", "import asyncio, json", 1
+    )
+    (tmp_path / "flow.py").write_text(broken, encoding="utf-8")
+    ran = ropewalk(tmp_path, "run", "flow.py")
+    told = [line for line in ran.stdout.splitlines() if line.startswith('  File "')]
+    assert len(told) == 1
+    assert "json" in told[0], "the place where it was raised"
+    whole = ropewalk(tmp_path, "run", "flow.py", "--debug").stdout
+    assert 'flow.py", line 24' in whole
+    assert whole.count('  File "') > 1
 
 
 def test_an_existing_run_is_not_started_again(tmp_path: Path) -> None:

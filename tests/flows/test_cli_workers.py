@@ -137,6 +137,7 @@ def test_a_worker_says_what_it_needs(place, postgres_url):
     away = ropewalk(place, "worker", "flow.py:graph", "--store", "postgresql://me:hush@127.0.0.1:1/none")
     assert away.returncode == 1
     assert "could not be reached" in away.stderr
+    assert "?." not in away.stderr
     assert "hush" not in away.stderr + away.stdout
     options = ropewalk(place, "worker", "flow.py:graph", "--store", "postgresql://me:hush@h/d?max_connections=1")
     assert options.returncode == 2

@@ -9,7 +9,7 @@ import pytest
 
 from ropewalk import END, START, Context, Graph, GraphState, Incremental, Run
 from ropewalk.contracts import NewRun
-from ropewalk.errors import GraphInvalid, InvalidId, NotAwaited, RunFailed
+from ropewalk.errors import GraphInvalid, InvalidId, NotAwaited, NotStorable, RunFailed, RunNotFound, UnknownField
 from ropewalk.stores.memory import MemoryRunStore
 
 
@@ -134,6 +134,34 @@ def test_what_is_no_text_is_no_run_id(run_id: Any) -> None:
     for opening in (graph.open, graph.load_from_checkpoint):
         with pytest.raises(InvalidId, match=f"^{re.escape(repr(run_id))} cannot be a run id, which is text"):
             opening(run_id)
+
+
+def test_what_cannot_be_stored_is_told_in_a_sentence_that_fits() -> None:
+    moment: Any = {"word": "half a letter: \ud800"}
+    graph = Graph(Sheet).add_node(lambda: moment, name="work")
+    error = failed(graph)
+    assert "What node 'work' writes to 'word' cannot be stored: " in str(error)
+    assert "surrogate" in str(error)
+    assert "Mend the text" in str(error)
+    assert "precise type" not in str(error)
+    with pytest.raises(NotStorable, match="What the initial Sheet writes to 'word' cannot be stored"):
+        graph.run_sync(Sheet.model_construct(word="\ud800", counts=0))
+
+
+def test_a_fork_is_told_what_it_may_write() -> None:
+    async def main() -> None:
+        run = Graph(Sheet).add_node(lambda: None, name="a").start()
+        await run
+        with pytest.raises(UnknownField, match=r"^The fork writes 'wrod'"):
+            await run.fork(updates={"wrod": "x"})
+
+    asyncio.run(main())
+
+
+def test_to_resume_before_there_is_a_run_says_how_to_have_one() -> None:
+    graph = Graph(Sheet, name="sheet").add_node(lambda: None, name="a")
+    with pytest.raises(RunNotFound, match=r"^Graph 'sheet' has no run yet.*execute.*load_from_checkpoint"):
+        asyncio.run(graph.resume())
 
 
 def test_the_word_end_is_told_from_the_constant() -> None:

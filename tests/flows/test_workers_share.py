@@ -489,8 +489,11 @@ def test_a_worker_that_was_relieved_stops_its_nodes_and_takes_other_runs(postgre
     ("settings", "told"),
     [
         ({"concurrency": 0}, "concurrency"),
-        ({"concurrency": True}, "concurrency"),
-        ({"lease": 0}, "lease"),
+        ({"concurrency": True}, "concurrency is .*; not True"),
+        ({"concurrency": 2.5}, r"concurrency is .*; not 2\.5"),
+        ({"lease": 0}, "lease is seconds, above 0; not 0"),
+        ({"lease": "x"}, "lease is seconds, above 0; not 'x'"),
+        ({"grace": -1}, "grace is seconds, 0 or more; not -1"),
         ({"on_mismatch": "explode"}, "leave"),
     ],
 )
@@ -498,7 +501,7 @@ def test_a_worker_refuses_what_cannot_be_meant(postgres_url, settings, told):
     async def scenario():
         async with opened(postgres_url) as store, opened(postgres_url) as another:
             graph = Gate().graph(store)
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises((ValueError, TypeError), match=told):
                 Worker(graph, **settings)
             with pytest.raises(ValueError, match="none was given"):
                 Worker([])

@@ -55,6 +55,7 @@ def test_builtin_kinds_are_kept_for_those_who_catch_them():
 
 def test_messages_say_what_and_what_to_do():
     assert "resume() retries" in str(RunFailed("r", reason="node_failed", message="down", node="n", attempt=2))
+    assert "in node 'n': looped" in str(RunFailed("r", reason="too_many_iterations", message="looped", node="n"))
     assert "answer" in str(RunPaused("r", []))
     assert "Fork" in str(AlreadyAnswered("r", "p", by=None, at="now"))
     assert "Declare the field" in str(UnknownField("x", ["y"], "Node 'n'"))

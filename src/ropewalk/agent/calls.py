@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from ropewalk.agent.approvals import EXPIRED, Decision, hash_of, question_name, read_decision
 from ropewalk.agent.callbacks import of_use, tell
-from ropewalk.agent.journal import FINISHED_USAGE, TOOL_RESULT, TOOL_CALL, TOOL_STOPPED
+from ropewalk.agent.journal import FINISHED_USAGE, TOOL_CALL, TOOL_RESULT, TOOL_STOPPED
 from ropewalk.agent.outcomes import Status, ToolOutcome, plain, rejection
 from ropewalk.agent.telling import ToolContext
 from ropewalk.agent.tools import Tool

@@ -7,14 +7,18 @@ import threading
 from collections.abc import Callable, Sequence
 
 from ropewalk.cli.arguments import parser
-from ropewalk.cli.trouble import FAILED, INTERRUPTED, tell
+from ropewalk.cli.trouble import FAILED, INTERRUPTED, Trouble, tell
 
 __all__ = ["main", "parser"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit code."""
-    options = parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = parser().parse_args(typed)
+    except Trouble as trouble:
+        return tell(trouble, as_json="--json" in typed)
     try:
         return _function(options.command)(options)
     except KeyboardInterrupt:

@@ -85,11 +85,11 @@ async def _until_it_stops(acting: Awaitable[int], run: Run[Any], found: FoundRun
 async def _answer(run: Run[Any], found: FoundRun, options: argparse.Namespace, screen: Screen) -> int:
     pause = _pause_id(run, found, options.pause)
     await run.answer(pause, value_of(options.value), by=options.by or _user())
-    return await _told(run, found, screen, run.wait(), after=found.record.last)
+    return await _told(run, found, options, screen, run.wait(), after=found.record.last)
 
 
 async def _resume(run: Run[Any], found: FoundRun, options: argparse.Namespace, screen: Screen) -> int:
-    return await _told(run, found, screen, run.resume(), after=found.record.last)
+    return await _told(run, found, options, screen, run.resume(), after=found.record.last)
 
 
 async def _cancel(run: Run[Any], found: FoundRun, options: argparse.Namespace, screen: Screen) -> int:
@@ -105,14 +105,22 @@ async def _fork(run: Run[Any], found: FoundRun, options: argparse.Namespace, scr
     screen.line(
         screen.paint(f"{new.run_id}  forked from {run.run_id} at entry {options.at or found.record.last}", "dim")
     )
-    told = _told(new, found, screen, new.wait(), after=options.at or found.record.last)
+    told = _told(new, found, options, screen, new.wait(), after=options.at or found.record.last)
     return await _until_it_stops(told, new, found, screen)
 
 
-async def _told(run: Run[Any], found: FoundRun, screen: Screen, going: Awaitable[Any], *, after: int) -> int:
+async def _told(
+    run: Run[Any],
+    found: FoundRun,
+    options: argparse.Namespace,
+    screen: Screen,
+    going: Awaitable[Any],
+    *,
+    after: int,
+) -> int:
     if await run.is_for_workers():
         screen.line(screen.paint("The run is left to workers; this only follows it.", "dim"))
-    status = await follow(run, going, Teller(run.run_id, screen), after=after)
+    status = await follow(run, going, Teller(run.run_id, screen, debug=options.debug), after=after)
     await tell_result(run, screen, found.where.choice)
     return exit_code(status)
 

@@ -1,13 +1,14 @@
 """What may be typed behind `ropewalk`."""
 
 import argparse
+import math
 import re
 from difflib import get_close_matches
 from importlib import metadata
 from typing import Any, NoReturn
 
 from ropewalk.cli import guide
-from ropewalk.cli.trouble import USAGE
+from ropewalk.cli.trouble import Trouble
 
 _STATUSES = ("RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED")
 
@@ -53,7 +54,7 @@ def _add_runs(commands: Any) -> None:
                       help="how much of its history, from the end (default: %(default)s)")  # fmt: skip
 
     tail = _command_on_run(below, "tail", "follow a run that another process drives", guide.TAIL, graph=False)
-    tail.add_argument("--after", metavar="N", type=int, default=0, help="begin behind entry N")
+    tail.add_argument("--after", metavar="N", type=_whole, default=0, help="begin behind entry N")
     tail.add_argument("--no-follow", action="store_true", help="print what there is, and end")
 
     answer = _command_on_run(below, "answer", "answer what a run asks, and go on", guide.ANSWER)
@@ -147,16 +148,28 @@ def _words(words: guide.Guide) -> dict[str, Any]:
     }
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
 def _number(text: str) -> int:
-    number = int(text)
+    number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
     return number
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not seconds > 0:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    if seconds <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0 seconds")
     return seconds
 
@@ -166,13 +179,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         what = message.removeprefix("argument COMMAND: ").rstrip(".")
-        wrong = re.fullmatch(r"invalid choice: '(.*?)' \(choose from (.*)\)", what)
+        wrong = re.fullmatch(r"(argument .+?: )?invalid choice: '(.*?)' \(choose from (.*)\)", what)
         if wrong:
-            known = [name.strip("' ") for name in wrong[2].split(",")]
-            near = get_close_matches(wrong[1], known, n=1)
+            known = [name.strip("' ") for name in wrong[3].split(",")]
+            near = get_close_matches(wrong[2], known, n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
-            what = f"there is no command {wrong[1]!r}. {hint}Known: {', '.join(known)}"
-        self.exit(USAGE, f"ropewalk: {what}.\n  do:  {self.prog} --help\n")
+            kind = f"{wrong[1]}there is no" if wrong[1] else "there is no command"
+            what = f"{kind} {wrong[2]!r}. {hint}Known: {', '.join(known)}"
+        raise Trouble(f"{what}.", do=f"{self.prog} --help")
 
 
 class _Version(argparse.Action):

@@ -87,7 +87,11 @@ async def _tick(teller: Follower) -> None:
 class Teller:
     """Turns events into lines."""
 
-    def __init__(self, run_id: str, screen: Screen, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, run_id: str, screen: Screen, clock: Callable[[], float] = time.monotonic, *, debug: bool = False
+    ) -> None:
+        """``debug`` shows the whole traceback of a step that failed, and not its last line alone."""
+        self._debug = debug
         self._run_id = run_id
         self._screen = screen
         self._clock = clock
@@ -164,7 +168,8 @@ class Teller:
         again = "" if data.get("retry_at") is None else f" (attempt {data['attempt']}, another follows)"
         self._line("failed", label(data["step"]), took, f"{data['error']}: {one_line(data['message'], 400)}{again}")
         if not again and data.get("trace"):
-            self._screen.line(self._screen.paint(printable(data["trace"].rstrip("\n")), "dim"))
+            trace = data["trace"] if self._debug else last_frame(data["trace"])
+            self._screen.line(self._screen.paint(printable(trace.rstrip("\n")), "dim"))
 
     def _paused(self, event: Event) -> None:
         self._ended(event.data["step"])
@@ -214,6 +219,12 @@ class Teller:
         self._speaker, said, self._said = None, self._said, False
         self._screen.end_line()
         return said
+
+
+def last_frame(trace: str) -> str:
+    """Return the end of a traceback: the place where it was raised."""
+    begins = trace.rfind('\n  File "')
+    return trace[begins + 1 :]
 
 
 def label(step: str) -> str:

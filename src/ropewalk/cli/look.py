@@ -94,7 +94,7 @@ async def _show(options: argparse.Namespace, screen: Screen) -> int:
 
 async def _tail(options: argparse.Namespace, screen: Screen) -> int:
     async with finding(options) as found:
-        teller = Teller(found.run_id, screen)
+        teller = Teller(found.run_id, screen, debug=options.debug)
         after = options.after
         while True:
             record = await found.where.store.look(found.run_id)  # before reading: what is read is at least as new

@@ -46,7 +46,7 @@ async def _run(
             raise Trouble(f"Run {started.run_id!r} exists already.", do=do, code=error.code) from error
         remember(started.run_id, loaded.target, None if choice.origin == _BY_THE_FILE else choice.url)
         screen.line(screen.paint(f"{started.run_id}  {loaded.file.name}:{loaded.name}  {shown_url(choice.url)}", "dim"))
-        status = await follow(started, started.wait(), Teller(started.run_id, screen))
+        status = await follow(started, started.wait(), Teller(started.run_id, screen, debug=options.debug))
         await tell_result(started, screen, choice)
         return exit_code(status)
     except asyncio.CancelledError:

@@ -526,7 +526,8 @@ class Graph(Generic[S]):
 
     def _current(self) -> Run[S]:
         if self._run is None:
-            raise RunNotFound("(none yet)")
+            do = "execute() starts one, load_from_checkpoint() goes back to an earlier one"
+            raise RunNotFound("(none yet)", f"Graph {self.name!r} has no run yet that it could resume: {do}.")
         return self._run
 
 

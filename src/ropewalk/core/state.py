@@ -127,7 +127,7 @@ class Field:
 
     def _stored(self, op: Op, value: Any, where: str) -> Write:
         adapter = self.one if op == "add" else self.whole
-        raw, back = stored_form(adapter, value, f"What {where} writes to {self.name!r}")
+        raw, back = stored_form(adapter, value, f"What {where[:1].lower()}{where[1:]} writes to {self.name!r}")
         return Write(self.name, op, back, raw)
 
 

@@ -109,4 +109,4 @@ def _why(trouble: BaseException, config: PostgreSQLConfig) -> str:
     for secret in config.secrets:
         text = text.replace(secret, "***")
     code = sqlstate(trouble)
-    return f"{text.rstrip('.')} [{code}]" if code else text.rstrip(".")
+    return f"{text.rstrip('.?!')} [{code}]" if code else text.rstrip(".?!")

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from ropewalk.contracts import ClaimedRun, QueuesRuns
+from ropewalk.core.arguments import check_number
 from ropewalk.core.graph import Graph
 from ropewalk.errors import QueueMissing, StoreUnavailable
 from ropewalk.workers.driving import Drive, OnMismatch, Troubles
@@ -53,7 +54,10 @@ class Worker:
     ) -> None:
         """``grace`` is how many seconds a drain waits for steps in flight before it cuts them off."""
         served = [graphs] if isinstance(graphs, Graph) else [*graphs]
-        _check(served, concurrency, lease, on_mismatch)
+        _check(served, on_mismatch)
+        check_number("concurrency", concurrency, "how many runs are driven at a time, 1 or more", whole=True, least=1)
+        check_number("lease", lease, "seconds, above 0", above=0)
+        check_number("grace", grace, "seconds, 0 or more", least=0)
         self._desks = {graph.name: graph.desk for graph in served}
         store = served[0].store
         assert isinstance(store, QueuesRuns)
@@ -250,7 +254,7 @@ def _is_for_good(trouble: StoreUnavailable) -> bool:
     return type(trouble) is not StoreUnavailable
 
 
-def _check(graphs: list[Graph[Any]], concurrency: int, lease: float, on_mismatch: str) -> None:
+def _check(graphs: list[Graph[Any]], on_mismatch: str) -> None:
     if not graphs:
         raise ValueError("A worker serves graphs, and none was given: Worker(graph).")
     store = graphs[0].store
@@ -266,9 +270,5 @@ def _check(graphs: list[Graph[Any]], concurrency: int, lease: float, on_mismatch
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise ValueError(f"Two graphs are named {doubled!r}, so their runs cannot be told apart: Graph(..., name=...).")
-    if isinstance(concurrency, bool) or concurrency < 1:
-        raise ValueError(f"concurrency is how many runs are driven at a time, 1 or more; not {concurrency!r}.")
-    if not lease > 0:
-        raise ValueError(f"lease is seconds, above 0; not {lease!r}.")
     if on_mismatch not in ("leave", "fail"):
         raise ValueError(f"on_mismatch is 'leave' or 'fail'; not {on_mismatch!r}.")
