@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from ropewalk.errors import StoreReadOnly, StoreTooNew, StoreUnavailable
+from ropewalk.errors import RunNotFound, StoreReadOnly, StoreTooNew, StoreUnavailable
 from ropewalk.stores import postgres_schema
 from ropewalk.stores.postgres import PostgresRunStore
 from ropewalk.stores.postgres_sql import Step, named_statements, steps
 from ropewalk.testing.store_checks import admit, log, write
+from ropewalk.workers import stuck_runs
 
 NEWEST = steps()[-1].number
 
@@ -45,6 +46,27 @@ def test_many_who_open_a_new_database_make_the_tables_once(postgres_url):
 
     asyncio.run(scenario())
     assert seen(postgres_url) == [*range(1, NEWEST + 1)]
+
+
+def test_who_only_looks_at_an_empty_database_makes_nothing_and_sees_what_is_made_meanwhile(postgres_url):
+    async def look(store):
+        assert await store.runs() == []
+        for looking in (store.look("r"), store.read("r"), store.snapshot("r"), store.runs(after="r")):
+            with pytest.raises(RunNotFound):
+                await looking
+        assert await store.queue().stranded() == []
+        assert await store.queue().queued("r") is None
+        assert await store.queue().overdue(for_seconds=0.0) == []
+        assert await stuck_runs(store) == []
+
+    async def scenario():
+        async with opened(postgres_url) as store, opened(postgres_url) as other:
+            await asyncio.gather(look(store), look(store))
+            assert asked(postgres_url, "SELECT nspname FROM pg_namespace WHERE nspname = 'ropewalk'") == []
+            await admit(other, "r")
+            assert await log(store, "r") == [b"started"]
+
+    asyncio.run(scenario())
 
 
 def test_a_program_that_may_not_change_the_tables_says_who_must(postgres_url):
@@ -107,7 +129,7 @@ def test_a_step_that_fails_leaves_nothing_half_done(postgres_url, monkeypatch):
             patched.setattr(postgres_schema, "steps", lambda: (*steps(), broken))
             async with opened(postgres_url) as store:
                 with pytest.raises(StoreUnavailable, match="division by zero"):
-                    await store.look("r")
+                    await admit(store, "r")
         assert seen(postgres_url) == [*range(1, NEWEST + 1)]
         assert asked(postgres_url, "SELECT to_regclass('ropewalk.half')") == [(None,)]
         async with opened(postgres_url) as store:
@@ -124,8 +146,9 @@ def test_a_user_who_may_only_use_the_tables_can_and_one_who_may_not_is_told(post
 
     async def scenario():
         async with opened(plain) as store:
+            assert await store.runs() == []
             with pytest.raises(StoreReadOnly, match="right to write the schema"):
-                await store.look("r")
+                await admit(store, "r")
         async with opened(postgres_url) as store:
             await admit(store, "r")
         asked(postgres_url, f"GRANT USAGE ON SCHEMA ropewalk TO {name}")

@@ -165,6 +165,20 @@ def test_a_store_that_the_file_gives_its_graphs_is_used(place, postgres_url):
     assert [line["type"] for line in told] == ["worker_started", "worker_draining", "worker_stopped"]
 
 
+def test_commands_that_look_at_an_empty_database_find_nothing_and_make_nothing(place, postgres_url):
+    def told(*words):
+        return ropewalk(place, *words, "--store", postgres_url)
+
+    assert "has a reason to move" in told("doctor").stdout
+    listed = told("runs", "ls", "--json")
+    assert (listed.returncode, listed.stdout.strip(), listed.stderr) == (0, "[]", "")
+    for words in (("runs", "show", "r"), ("runs", "resume", "r")):
+        assert "There is no run 'r'" in told(*words).stderr
+    with psycopg.connect(postgres_url) as connection:
+        made = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'ropewalk'").fetchone()
+    assert made == (0,)
+
+
 @pytest.mark.slow
 def test_the_doctor_tells_what_nothing_moves_and_why(place, postgres_url):
     def doctor(*more):

@@ -7,11 +7,11 @@ from asyncio import Future
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.contracts.run_queue import RunQueue
-from ropewalk.errors import PartMissing
+from ropewalk.errors import PartMissing, RunNotFound
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
 from ropewalk.stores.postgres_thread import Job, LoopThread
 from ropewalk.stores.rules import check_new_run, known_statuses, store_closed, what_to_prune
@@ -41,12 +41,14 @@ class PostgresRunStore:
                 postgres_appends,
                 postgres_parts,
                 postgres_reads,
+                postgres_schema,
                 postgres_writes,
             )
         except ImportError as error:
             raise PartMissing("The PostgreSQL store", "postgres") from error
         self._admissions, self._appends = postgres_admissions, postgres_appends
         self._reads, self._writes = postgres_reads, postgres_writes
+        self._no_tables = postgres_schema.NoTables
         self._closed = False
         self._refusal = partial(store_closed, f"The PostgreSQL store {self.config.shown}")
         make_parts = partial(postgres_parts.PostgresParts, self.config)
@@ -79,11 +81,12 @@ class PostgresRunStore:
         return await self.do(lambda session: self._writes.claim(session, run_id))
 
     async def look(self, run_id: str) -> RunRecord:
-        return await self.do(lambda session: self._reads.look(session, run_id), writes=False)
+        return await self.find(lambda session: self._reads.look(session, run_id), partial(_unknown, run_id))
 
     async def read(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[tuple[int, bytes]]:
-        return await self.do(
-            lambda session: self._reads.read(session, run_id, after, limit, self.config.shown), writes=False
+        return await self.find(
+            lambda session: self._reads.read(session, run_id, after, limit, self.config.shown),
+            partial(_unknown, run_id),
         )
 
     async def runs(
@@ -102,8 +105,9 @@ class PostgresRunStore:
         """
         wanted = None if statuses is None else known_statuses(statuses)
         filters = {"graph": graph, "statuses": wanted, "tag": tag, "since": since, "until": until}
-        return await self.do(
-            lambda session: self._reads.runs(session, after=after, limit=limit, **filters), writes=False
+        return await self.find(
+            lambda session: self._reads.runs(session, after=after, limit=limit, **filters),
+            list[RunRecord] if after is None else partial(_unknown, after),
         )
 
     async def tag(self, run_id: str, tags: Sequence[str]) -> None:
@@ -114,7 +118,7 @@ class PostgresRunStore:
         await self.do(lambda session: self._writes.save_snapshot(session, run_id, epoch, number, body))
 
     async def snapshot(self, run_id: str, *, at: int | None = None) -> tuple[int, bytes] | None:
-        return await self.do(lambda session: self._reads.snapshot(session, run_id, at), writes=False)
+        return await self.find(lambda session: self._reads.snapshot(session, run_id, at), partial(_unknown, run_id))
 
     async def copy(self, run_id: str, new_run_id: str) -> None:
         await self.do(lambda session: self._writes.copy(session, run_id, new_run_id))
@@ -164,6 +168,13 @@ class PostgresRunStore:
         """Have ``work`` done with a connection."""
         return await self.ask(lambda parts: parts.server.work(work, writes=writes))
 
+    async def find(self, work: Callable[[Session], Coroutine[Any, Any, T]], empty: Callable[[], T]) -> T:
+        """Have ``work`` done, which only reads; ``empty`` answers for a database without tables, and none are made."""
+        try:
+            return await self.do(work, writes=False)
+        except self._no_tables:
+            return empty()
+
     async def ask(self, work: Callable[[PostgresParts], Coroutine[Any, Any, T]]) -> T:
         """Have ``work`` done in the store's thread."""
         if self._closed:
@@ -193,3 +204,7 @@ class PostgresRunStore:
 
     async def _delete_stale(self, keys: list[int], before: float, statuses: list[str], session: Session) -> int:
         return await self._writes.delete_stale(session, keys, before, statuses)
+
+
+def _unknown(run_id: str) -> NoReturn:
+    raise RunNotFound(run_id)

@@ -67,17 +67,20 @@ class PostgresRunQueue:
         await self._store.ask(lambda parts: parts.listener.wait(graphs, at_most_seconds, without))
 
     async def stranded(self, *, limit: int = 100) -> list[str]:
-        return [run_id for (run_id,) in await self._rows("stranded", limit=limit)]
+        return [run_id for (run_id,) in await self._found("stranded", limit=limit)]
 
     async def queued(self, run_id: str) -> QueuedRun | None:
-        rows = await self._rows("queued", run_id=run_id)
+        rows = await self._found("queued", run_id=run_id)
         return _queued(rows[0]) if rows else None
 
     async def overdue(self, *, for_seconds: float, limit: int = 100) -> list[QueuedRun]:
-        return [_queued(row) for row in await self._rows("overdue", seconds=float(for_seconds), limit=limit)]
+        return [_queued(row) for row in await self._found("overdue", seconds=float(for_seconds), limit=limit)]
 
     async def _rows(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return await self._store.do(lambda session: session.rows(name, **parameters))
+
+    async def _found(self, name: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        return await self._store.find(lambda session: session.rows(name, **parameters), list)
 
     async def _announce(self, graphs: set[str]) -> None:
         async def announce(parts: PostgresParts) -> None:

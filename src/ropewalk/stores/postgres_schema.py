@@ -3,6 +3,7 @@
 1. The table `ropewalk.migration` says which steps of `sql/postgres/` the database has seen, and the oldest version a
    program must know to use it.
 2. Each step and its row are one transaction under an advisory lock, so that any number of processes may begin at once.
+3. Who only looks makes no tables where there are none: that is for the first who writes.
 """
 
 from typing import Any
@@ -36,11 +37,17 @@ CREATE TABLE IF NOT EXISTS ropewalk.migration (
 _NOTE = b"INSERT INTO ropewalk.migration (number, name, least) VALUES (%s, %s, %s)"
 
 
-async def bring_up_to_date(connection: AsyncConnection[Any], shown: str, *, migrate: bool) -> tuple[int, int]:
+class NoTables(Exception):
+    """Nobody has written to this database yet, and who asks only looks."""
+
+
+async def bring_up_to_date(
+    connection: AsyncConnection[Any], shown: str, *, migrate: bool, writes: bool = True
+) -> tuple[int, int]:
     """Apply the steps that are missing; return the version before and after.
 
     Raises `StoreTooNew` when a newer program's tables can no longer be used by this one, `StoreUnavailable` when steps
-    are missing and ``migrate`` is false.
+    are missing and ``migrate`` is false, `NoTables` when there are none and the caller does not write.
     """
     before = await _seen(connection, shown)
     missing = [step for step in steps() if step.number > before]
@@ -49,6 +56,8 @@ async def bring_up_to_date(connection: AsyncConnection[Any], shown: str, *, migr
             f"{shown} has tables of version {before} and this program needs {missing[-1].number}, but it was told not "
             "to change them (migrate=no). Run `ropewalk db upgrade --store URL` as a user who may."
         )
+    if before == 0 and not writes:
+        raise NoTables
     for step in missing:
         await _apply(connection, shown, step)
     return before, max(before, len(steps()))

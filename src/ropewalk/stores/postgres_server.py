@@ -86,7 +86,7 @@ class PostgresServer:
     ) -> T:
         """Do ``work`` with a connection, again where that is safe; ``doubtful`` says that it may have been done before.
 
-        Raises `StoreUnavailable`, and what ``work`` raises.
+        Raises `StoreUnavailable`, what ``work`` raises, and `NoTables` when it does not write and there are none yet.
         """
         loop = asyncio.get_running_loop()
         began: float | None = None
@@ -94,7 +94,7 @@ class PostgresServer:
         while True:
             reached = False
             try:
-                connection = await self._take()
+                connection = await self._take(writes=writes)
                 reached = True
                 try:
                     return await work(Session(connection, doubtful=doubtful))
@@ -126,14 +126,14 @@ class PostgresServer:
             self._known.is_current = False
             raise
 
-    async def open(self) -> AsyncConnection[Row]:
+    async def open(self, *, writes: bool = True) -> AsyncConnection[Row]:
         """Return a new connection, which its caller closes. Raises what the driver raises."""
         connection = await AsyncConnection[Row].connect(self.config.conninfo, autocommit=True)
         try:
             for name, value in self._settings.items():
                 await connection.execute(b"SELECT set_config(%s, %s, false)", (name, value))
             self._known.was_reached = True
-            await self._bring_up_to_date(connection)
+            await self._bring_up_to_date(connection, writes=writes)
         except BaseException:
             await connection.close()
             raise
@@ -142,14 +142,14 @@ class PostgresServer:
     async def close(self) -> None:
         await self._drop_idle()
 
-    async def _take(self) -> AsyncConnection[Row]:
+    async def _take(self, *, writes: bool) -> AsyncConnection[Row]:
         """Return a connection, which is then given back."""
         if self._room.locked():
             await self._wait_in_line()
         else:
             await self._room.acquire()
         try:
-            return self._idle.pop() if self._idle else await self.open()
+            return self._idle.pop() if self._idle else await self.open(writes=writes)
         except BaseException:
             self._room.release()
             raise
@@ -170,12 +170,12 @@ class PostgresServer:
         finally:
             self._room.release()
 
-    async def _bring_up_to_date(self, connection: AsyncConnection[Row]) -> None:
+    async def _bring_up_to_date(self, connection: AsyncConnection[Row], *, writes: bool) -> None:
         if self._known.is_current:
             return
         async with self._known.migrating:
             if not self._known.is_current:
-                await bring_up_to_date(connection, self.config.shown, migrate=self.config.migrate)
+                await bring_up_to_date(connection, self.config.shown, migrate=self.config.migrate, writes=writes)
                 self._known.is_current = True
 
     async def _drop_idle(self) -> None:
