@@ -243,7 +243,7 @@ def test_a_cancelled_run_is_refused_to_the_process_that_drove_it(tmp_path: Path)
         (tmp_path / "go").touch()
         _, err = process.communicate(timeout=LONGEST_SECONDS)
     assert process.returncode == 1
-    assert "taken over" in err
+    assert "not needed" in err
     assert shown(tmp_path, "slow")["status"] == "CANCELLED"
     again = ropewalk(tmp_path, "runs", "resume", "slow")
     assert again.returncode == 1
