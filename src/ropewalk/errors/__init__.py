@@ -35,6 +35,7 @@ RopewalkError           root.py
 ├── LockHeld            acquire() by who holds the lock already
 ├── LockLost            the lock went to another while its holder thought it had it
 ├── GroupMissing        a stream is consumed before create_consumer_group()
+├── StreamBusy          one stream object was to be two workers
 └── NotReadable         what is stored is not what was asked for
 """
 
