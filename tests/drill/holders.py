@@ -21,6 +21,7 @@ NAME = "door"
 _EXPIRE_SECONDS = 0.5
 _FROZEN_SECONDS = 1.2
 _EVERY_SECONDS = 0.6
+_START_SECONDS = 15.0
 
 
 @dataclass(kw_only=True)
@@ -50,9 +51,12 @@ def held(holders: int, seconds: float, seed: int, *, restarts: int = 2) -> Findi
     findings, dice, began = Findings(holders=holders, seed=seed), random.Random(seed), time.monotonic()
     with RedisServer() as server, tempfile.TemporaryDirectory(prefix="ropewalk-drill-") as folder:
         path = Path(folder) / "effects"
-        next_strike = began + 1
         away = [seconds * (number + 1) / (restarts + 1) for number in range(restarts)]
         with RedisCrew([("hold", server.url, NAME, str(path), str(_EXPIRE_SECONDS))] * holders) as crew:
+            while not effects(path) and time.monotonic() - began < _START_SECONDS:
+                time.sleep(0.05)
+            began = time.monotonic()
+            next_strike = began + _EVERY_SECONDS
             while time.monotonic() - began < seconds:
                 crew.tend(_FROZEN_SECONDS)
                 if time.monotonic() > next_strike:
