@@ -29,10 +29,11 @@ RopewalkError           root.py
 │   │   └── ToolUnknown, ToolArgumentsInvalid, ToolTimeout, ToolOutcomeUnknown, ToolServerFailed, ToolErrors
 │   ├── ReplyNotFinal       a model's reply ended in a way that is no answer: ReplyCutOff, ReplyRefused
 │   └── OutputInvalid       a model's final answer did not fit its schema, as often as it was told so
-└── messaging.py
-├── RedisProblem        messaging with Redis: RedisUnavailable, RedisRefused (RedisDenied, WrongKind, RedisFull)
-├── LockNotAcquired, LockHeld, LockLost
-└── GroupMissing, StreamBusy, NotReadable
+├── messaging.py            Redis, locks and streams; a missing key is no error but None
+│   ├── RedisProblem        RedisUnavailable, RedisRefused over RedisDenied, WrongKind, RedisFull
+│   ├── LockNotAcquired, LockHeld, LockLost
+│   └── GroupMissing, StreamBusy, NotReadable
+└── ...                     what a plug-in adds
 """
 
 from importlib import import_module
