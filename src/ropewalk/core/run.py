@@ -45,6 +45,8 @@ _LOOKS_AGAIN_SECONDS = (0.05, 1.0)
 """A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
+_PAUSE_SECONDS = 0.002
+"""After the first try; each further pause is longer by as much."""
 _PAGE = 500
 _TEXT_OR_NONE = (str, NoneType)
 
@@ -567,6 +569,7 @@ class Run(Generic[S]):
                 if not left or not await self.is_for_workers():
                     raise
                 self._read_afresh()
+            await asyncio.sleep(_PAUSE_SECONDS * (_TRIES - left))
 
     async def _is_with_workers(self) -> bool:
         """Tell whether the run is RUNNING and left to workers: then nobody here has to move it."""
