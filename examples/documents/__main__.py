@@ -2,7 +2,8 @@
 
 1. Look in the store for an unfinished run over the same folder; go on with it, or start one.
 2. Show what happens until the run stops: it waits for a person, it is done, or it failed.
-3. Where there is a terminal, ask; else say how to answer, and leave. The run waits in the store.
+3. Where there is a terminal, ask about the digest and about the clerk's answer; else say how to answer, and leave. The
+   run waits in the store.
 """
 
 import argparse
@@ -13,24 +14,27 @@ import os
 import re
 import sys
 from pathlib import Path
-from shlex import quote
-from shutil import which
 from typing import Any
 
-from ropewalk import Run
+from ropewalk import Pause, Run
 from ropewalk.cli.follow import follow
 from ropewalk.cli.remembered import own_folder, remember
-from ropewalk.cli.screen import Screen
+from ropewalk.cli.screen import Screen, printable
 from ropewalk.errors import GraphChanged, RopewalkError, RunTaken
-from ropewalk.runtime import open_store
+from ropewalk.runtime import default_model, open_store
 from ropewalk.settings import StoreChoice, chosen_store
 
 from . import workflow
+from .clerk import SCRIPTED, model_in_words
+from .deciding import Answer, asked, command, how_to_answer, show, shown, somebody_is_there
+from .desk import Desk
 from .files import texts_in
 from .progress import Progress
-from .workflow import Desk, graph
+from .workflow import graph
 
 TEXTS = Path(__file__).resolve().parent / "texts"
+QUESTION = "Will Captain Okafor get her lines by 15 December?"
+"""What the clerk is asked about the texts that come with it, unless something else is."""
 _GRAPH = f"{Path(workflow.__file__).resolve()}:graph"
 _UNFINISHED = ("RUNNING", "PAUSED", "FAILED")
 
@@ -65,15 +69,20 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev run",
-        description="Reads a folder of documents and writes a digest of it, which a person approves.",
+        description="Reads a folder of documents and writes a digest of it; an agent answers a question about them. "
+        "A person approves both.",
         epilog="Stop it at any moment, even with kill -9: the same command goes on where it was.",
     )
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="the documents (default: texts that come with it)")
+    parser.add_argument("--question", metavar="TEXT",
+                        help="what the agent is to find out; '' leaves it alone (default: a question about the texts "
+                        "that come with it; none about a FOLDER)")  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="publish without asking")
     parser.add_argument("--no-wait", action="store_true", help="do not ask, even in a terminal: leave the run paused")
-    parser.add_argument("--out", metavar="DIR", help="where the digest goes (default: .ropewalk/demo/FOLDER)")
+    parser.add_argument("--out", metavar="DIR", help="where digest and answer go (default: .ropewalk/demo/FOLDER)")
     parser.add_argument("--fresh", action="store_true", help="start anew; an unfinished run is cancelled")
-    parser.add_argument("--pace", type=float, metavar="S", help="seconds for each document (default: enough to watch)")
+    parser.add_argument("--pace", type=float, metavar="S",
+                        help="seconds for each document and each call (default: enough to watch)")  # fmt: skip
     parser.add_argument("--store", metavar="URL", help="where runs are kept (default: sqlite:///.ropewalk/runs.db)")
     return parser.parse_args()
 
@@ -91,14 +100,19 @@ class Demo:
         graph.use_store(self.store)
 
     def go(self) -> int:
-        """Do all of it; the question is asked while nothing runs."""
+        """Do all of it; questions are asked while nothing runs."""
+        later: set[str] = set()
         try:
             run_id = asyncio.run(self.until_it_stops())
-            if graph.open(run_id).status == "PAUSED":
-                answer = True if self.options.yes else self.asked()
-                if answer is None:
+            while (run := graph.open(run_id)).status == "PAUSED":
+                pause = next((pause for pause in run.pauses if pause.id not in later), None)
+                if pause is None:
                     return self.left_waiting(run_id)
-                asyncio.run(self.answered(run_id, answer))
+                answer = self.decided(pause)
+                if answer is None:
+                    later.add(pause.id)
+                else:
+                    asyncio.run(self.answered(run_id, pause.id, answer))
             return self.told(run_id)
         finally:
             asyncio.run(self.store.close())
@@ -120,10 +134,11 @@ class Demo:
         run = graph.start(self.desk(edition, len(files)), run_id=f"{self.prefix}{edition}")
         await run.admitted()
         remember(run.run_id, _GRAPH, self.choice.url)
-        self.screen.line(f"{self.bold('Run')} {run.run_id} over {_shown(self.folder)}")
+        self.screen.line(f"{self.bold('Run')} {run.run_id} over {shown(self.folder)}")
         self.screen.line(
             self.screen.paint("Stop it whenever you like, even with kill -9: the same command goes on.", "dim")
         )
+        self.say_who_thinks(run.state)
         await self.follow(run, run.wait(), Progress(self.screen, (), 0))
         return run.run_id
 
@@ -136,16 +151,20 @@ class Demo:
         if state.draft:
             where = "the digest was written"
         self.screen.line(f"{self.bold('Going on')} with run {run_id}: {where}. Nothing finished is done again.")
+        given = self.options.question
+        if given is not None and given != state.question:
+            self.screen.line(f"It was asked something else: {state.question or 'nothing'}. To ask anew: --fresh")
         if run.status != "PAUSED":
+            self.say_who_thinks(state)
             progress = Progress(self.screen, state.files, read)
             await self.follow(run, run.resume(), progress, after=log[-1].number)
         return run_id
 
-    async def answered(self, run_id: str, answer: bool) -> None:
-        """Answer, and go on to the end."""
+    async def answered(self, run_id: str, pause: str, answer: Answer) -> None:
+        """Answer, and go on until it stops again."""
         run = graph.open(run_id)
         last = (await run.history())[-1].number
-        await run.answer(run.pauses[0].id, answer, by="--yes" if self.options.yes else "the terminal")
+        await run.answer(pause, answer, by="--yes" if self.options.yes else "the terminal")
         await self.follow(run, run.wait(), Progress(self.screen, run.state.files, len(run.state.files)), after=last)
 
     async def follow(self, run: Run[Desk], going: Any, progress: Progress, *, after: int = 0) -> None:
@@ -178,29 +197,32 @@ class Demo:
     def desk(self, edition: int, count: int) -> Desk:
         pace = self.options.pace if self.options.pace is not None else min(0.3, 8 / count)
         folder, out = str(self.folder), str(self.out)
-        return Desk(folder=folder, out=out, edition=edition, pace=pace, documents=[], sections=[])
+        question = QUESTION if self.options.question is None and self.folder == TEXTS else self.options.question or ""
+        desk = Desk(folder=folder, out=out, edition=edition, pace=pace, documents=[], sections=[])
+        desk.question = question
+        return desk
 
     # -- talking ------------------------------------------------------------------------------------------------------
 
-    def asked(self) -> bool | None:
-        """Ask the person at the terminal; None: nobody is there, or not now."""
-        if self.options.no_wait or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            return None
-        while True:
-            try:
-                typed = input(f"\n{self.bold('Publish this digest?')} [y/n, Enter: decide later] ").strip().lower()
-            except EOFError:
-                return None
-            if typed in {"y", "yes", "n", "no"}:
-                return typed.startswith("y")
-            if not typed:
-                return None
+    def say_who_thinks(self, state: Desk) -> None:
+        """Say what the clerk is asked, and which model answers."""
+        if state.question and not state.answer:
+            self.screen.line(f"{self.bold('Question')} {printable(state.question)}")
+            self.screen.line(self.screen.paint(f"The clerk that answers it is {model_in_words(os.environ)}.", "dim"))
+
+    def decided(self, pause: Pause) -> Answer | None:
+        """Return what a person says; None: nobody is there, or not now."""
+        if self.options.yes:
+            return True
+        return None if self.options.no_wait or not somebody_is_there() else asked(pause, self.screen)
 
     def left_waiting(self, run_id: str) -> int:
         run = graph.open(run_id)
-        self.screen.line(f"\n{self.bold('Waiting')} for somebody to approve {_shown(run.state.draft)}")
-        self.screen.line(f"  answer:   {self.command('answer', run_id, f'{run.pauses[0].id} yes')}    (or no)")
-        self.screen.line("  or:       the same command again, in a terminal or with --yes")
+        self.screen.line(f"\n{self.bold('Waiting')} for somebody to decide")
+        for pause in run.pauses:
+            show(pause, self.screen)
+            self.screen.line(f"  answer:   {how_to_answer(pause, run_id)}")
+        self.screen.line("\n  or:       the same command again, in a terminal or with --yes")
         self.end(run_id)
         return 0
 
@@ -210,14 +232,20 @@ class Demo:
         if run.status != "DONE":
             print(f"documents: {run.error or f'the run is {run.status}'}", file=sys.stderr)
             print("  do:  Mend the cause and type the same command again: it goes on from there.", file=sys.stderr)
+            if run.state.question and not run.state.answer and default_model() not in (None, SCRIPTED):
+                print("       ROPEWALK_MODEL=scripted goes on without a model.", file=sys.stderr)
             return 1
         state = run.state
         if not state.draft:
             raise Refusal(f"{self.folder} was empty when it was read, so there is no digest. Put something there.")
         if state.published:
-            self.screen.line(f"\n{self.bold('Published')}   {_shown(state.published)}  (and .html beside it)")
+            self.screen.line(f"\n{self.bold('Published')}   {shown(state.published)}  (and .html beside it)")
         else:
-            self.screen.line(f"\n{self.bold('Not published')}: the draft stays at {_shown(state.draft)}")
+            self.screen.line(f"\n{self.bold('Not published')}: the draft stays at {shown(state.draft)}")
+        if state.answer_file:
+            self.screen.line(f"{self.bold('Answered')}    {shown(state.answer_file)}")
+        elif state.question:
+            self.screen.line(f"{self.bold('No answer')} was published.")
         self.end(run_id)
         return 0
 
@@ -227,14 +255,8 @@ class Demo:
         file = self.out / f"run-{run.state.edition}.svg"
         file.parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(_draw(run, file))
-        self.screen.line(f"  picture:  {_shown(file)}")
-        self.screen.line(f"  the run:  {self.command('show', run_id)}")
-
-    def command(self, verb: str, run_id: str, rest: str = "") -> str:
-        """Return a command that works in this folder, however this one was started."""
-        here = Path(".dev/bin/ropewalk")
-        program = str(here) if here.exists() else "ropewalk" if which("ropewalk") else "python -m ropewalk.cli"
-        return f"{program} runs {verb} {quote(run_id)}{rest and ' '}{rest}"
+        self.screen.line(f"  picture:  {shown(file)}")
+        self.screen.line(f"  the run:  {command('show', run_id)}")
 
     def bold(self, text: str) -> str:
         return self.screen.paint(text, "bold")
@@ -260,13 +282,6 @@ def _store(choice: StoreChoice) -> Any:
     if choice.url.startswith("sqlite:///.ropewalk/"):
         own_folder()
     return open_store(choice.url)
-
-
-def _shown(path: str | Path) -> str:
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 if __name__ == "__main__":

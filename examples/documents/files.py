@@ -47,6 +47,23 @@ def publish_draft(out: str, edition: int) -> str:
     return str(published / f"digest-{edition}.md")
 
 
+def write_answer(out: str, edition: int, page: str) -> str:
+    """Write the clerk's answer as Markdown; return its path. Done twice it is done once."""
+    return str(_write_whole(Path(out) / "answers" / f"answer-{edition}.md", page))
+
+
+def note_call(out: str, edition: int, key: str, tool: str, about: str) -> None:
+    """Leave a line for a call that was made, so that everybody can count: a key that stands there twice ran twice."""
+    file = Path(out) / f"calls-{edition}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = f"{key}\t{tool}\t{' '.join(about.split())}\n".encode("utf-8", "backslashreplace")
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line)  # one write: lines of calls side by side do not mix
+    finally:
+        os.close(handle)
+
+
 def _write_whole(path: Path, text: str) -> Path:
     """Write a file so that nobody, not even after a crash, ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)

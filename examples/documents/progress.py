@@ -1,4 +1,4 @@
-"""Shows the workflow at work: a line for each document, the summary as it is written, and what is in flight below."""
+"""Shows the workflow at work: a line for each document, text as it is written, and what is in flight below."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from typing import Any
 
 from ropewalk import Event
 from ropewalk.cli.screen import Screen, one_line, printable
+
+from .calling import Calls
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -20,6 +22,7 @@ class Progress:
         self._files = files
         self._read = read
         self._running: dict[str, float] = {}
+        self._calls = Calls(screen)
         self._ticks = 0
 
     def tell(self, event: Event) -> None:
@@ -39,6 +42,9 @@ class Progress:
                 self._over(event.data["step"])
             case "reset":
                 self._running.clear()
+                self._calls.forget()
+            case _ if self._calls.tell(event):
+                self._show()
             case _:
                 pass
 
@@ -53,13 +59,15 @@ class Progress:
     def _show(self) -> None:
         """Show the steps in flight, and how far the reading is."""
         spin = self._screen.paint(_SPINNER[self._ticks % len(_SPINNER)], "blue")
-        lines = [f"{spin} {self._name(step)}" for step in self._running if not step.startswith("write")]
+        lines = [f"{spin} {self._name(step)}" for step in self._running if not step.startswith(("write", "clerk"))]
+        lines += [f"{spin} {line}" for line in self._calls.lines]
         if lines and self._files and self._read < len(self._files):
             lines.append(self._screen.paint(f"  {self._read} of {len(self._files)} documents", "dim"))
         self._screen.bottom(lines)
 
     def end(self) -> None:
         self._running.clear()
+        self._calls.forget()
         self._screen.bottom(())
         self._screen.end_line()
 

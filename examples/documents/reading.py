@@ -82,6 +82,14 @@ def read_document(folder: Path, name: str) -> Document:
     )
 
 
+def text_of(folder: Path, name: str) -> str:
+    """Return what can be read of a file; nothing of one that is gone, or is no text."""
+    try:
+        return _decoded((folder / name).read_bytes()[: MOST_BYTES + 1])[0]
+    except OSError:
+        return ""
+
+
 def _decoded(raw: bytes) -> tuple[str, str]:
     """Return the text, and a remark where it was not plain UTF-8."""
     if b"\0" in raw[:8192]:

@@ -1,48 +1,31 @@
 """The workflow: read every document, sort them by kind, write a digest, ask a person, publish it.
 
-    START ─> find ─> read (for each file) ─> sort ─> by_kind ─┬─> invoices ───┐
-                                                              ├─> letters ────┤
-                                                              ├─> ...         ├─> write ─> approve ─┬─> publish ─> END
-                                                              └─> unreadable ─┘                     └─> END
+    START ─> find ─> read (for each file) ─> sort ─> by_kind ─┬─> invoices ───┐          ┌─> approve ─┬─> publish ─> END
+                                                              ├─> letters ────┤          │            └─> END
+                                                              ├─> ...         ├─> write ─┤
+                                                              └─> unreadable ─┘          └─> clerk ─> END
 
-Every finished step is in the log before the next one starts. Kill the process wherever you like: whoever opens the run
-again goes on behind the last finished step, and nothing finished is done again.
+The clerk is an agent: beside the digest it answers a question about the documents, with tools, and asks before it
+publishes (`clerk.py`). It is a node like the others.
+
+Every finished step is in the log before the next one starts, and so is every reply and every call of the clerk. Kill
+the process wherever you like: whoever opens the run again goes on behind the last of them, and nothing finished is done
+again.
 """
 
 import asyncio
 from pathlib import Path
 from typing import Literal
 
-from ropewalk import END, START, Context, Graph, GraphState, History, Token
+from ropewalk import END, START, Context, Token, ToolGraph
 
-from . import digest
+from . import clerk, digest
+from .desk import Desk
 from .digest import Section
 from .files import publish_draft, texts_in, write_draft
 from .reading import Document, read_document
 
-
-class Desk(GraphState):
-    """What the nodes share. A `History` collects what they return; every other field keeps its newest value."""
-
-    folder: str
-    """Where the documents are."""
-    out: str
-    """Where the digest goes."""
-    edition: int = 1
-    pace: float = 0.0
-    """Seconds that each document is given, so that one can watch."""
-
-    files: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    documents: History[Document]
-    sections: History[Section]
-    summary: str = ""
-    draft: str = ""
-    approved: bool | None = None
-    published: str = ""
-
-
-graph = Graph(Desk, name="documents", max_concurrency=3, execution_timeout=3600)
+graph = ToolGraph("documents", state_class=Desk, max_concurrency=3, execution_timeout=3600)
 
 
 @graph.node
@@ -126,6 +109,11 @@ async def write(state: Desk, ctx: Context) -> dict[str, str]:
     return {"summary": summary, "draft": draft}
 
 
+def after_write(state: Desk) -> list[Literal["approve", "clerk"]]:
+    """Ask about the digest; beside that, let the clerk look for the answer, if there is a question."""
+    return ["approve", "clerk"] if state.question else ["approve"]
+
+
 @graph.node
 async def approve(state: Desk, ctx: Context) -> dict[str, bool]:
     """Ask a person. Until the answer comes, in a minute or a month, the run holds no memory and no process."""
@@ -144,12 +132,28 @@ async def publish(state: Desk, ctx: Context) -> dict[str, str]:
     return {"published": await ctx.step("publish", publish_draft, state.out, state.edition)}
 
 
+def what_is_asked(state: Desk) -> str:
+    """Return what the clerk is told."""
+    return state.question
+
+
+graph.add_tool_node(
+    "clerk",
+    clerk.TOOLS,
+    clerk.model_to_ask(),
+    clerk.OPTIONS,
+    system_prompt=clerk.INSTRUCTIONS,
+    prompt=what_is_asked,
+    output_field="answer",
+)
+
 graph.add_edge(START, "find")
 graph.add_map_edge("find", "read", "sort", over=each_file)
 graph.add_router_edge("sort", by_kind)
 for branch in ("invoices", "letters", "minutes", "reports", "others", "unreadable"):
     graph.add_edge(branch, "write")
-graph.add_edge("write", "approve")
+graph.add_router_edge("write", after_write)
 graph.add_router_edge("approve", decided)
 graph.add_edge("publish", END)
+graph.add_edge("clerk", END)
 graph.compile()

@@ -4,7 +4,6 @@ without them does not wait for them to load.
 
 from ropewalk.agent.agents import Agent
 from ropewalk.agent.approvals import Approve, Happened, Reject
-from ropewalk.agent.node import ToolNode
 from ropewalk.agent.options import ToolLoopOptions
 from ropewalk.agent.streaming import StreamingConfig, StreamingEventType
 from ropewalk.agent.summary import Summary
@@ -31,6 +30,7 @@ from ropewalk.llm import (
 )
 from ropewalk.runtime import open_model
 from ropewalk.tool_graph import ToolGraph
+from ropewalk.tool_host import ToolNode
 from ropewalk.toolservers.mcp_server import McpServer
 
 __all__ = [

@@ -1,7 +1,6 @@
 """A graph of tool loops, in the form of seed 000: its nodes are agents, its state holds their conversation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import metadata
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -10,18 +9,16 @@ from typing_extensions import TypeVar
 from ropewalk.agent.agents import Agent, Instructions
 from ropewalk.agent.approvals import Approve, Reject
 from ropewalk.agent.callbacks import Callback
-from ropewalk.agent.hosting import Host
-from ropewalk.agent.node import Said, ToolNode
+from ropewalk.agent.node import Said
 from ropewalk.agent.options import ToolLoopOptions
 from ropewalk.agent.reading import pending_calls
-from ropewalk.agent.streaming import StreamingConfig
 from ropewalk.agent.tool_state import ToolState
 from ropewalk.agent.tools import OffersTools, Tool
 from ropewalk.contracts import RunStore
 from ropewalk.contracts.model import Model
 from ropewalk.contracts.publisher import Publisher
-from ropewalk.errors import PartUnknown
-from ropewalk.runtime import Graph, open_model
+from ropewalk.runtime import Graph
+from ropewalk.tool_host import ToolNode, host_of
 
 S = TypeVar("S", bound=BaseModel, default=ToolState)
 
@@ -66,7 +63,7 @@ class ToolGraph(Graph[S]):
         self.output_schema = output_schema
         self.system_prompt = system_prompt
         self.max_iterations = max_iterations
-        self._publishers: dict[tuple[str, int], Publisher] = {}
+        self._publishers: dict[Publisher, None] = {}
 
     def add_tool_node(  # noqa: PLR0913, PLR0917  the names are the node's settings, the first ones by position
         self,
@@ -113,17 +110,17 @@ class ToolGraph(Graph[S]):
         prompt: Callable[..., Said] | None = None,
         output_field: str = "final_output",
     ) -> ToolNode:
-        """Add a node that is an agent; return it."""
-        host = Host(
-            open_model=open_model,
-            open_publisher=self._publisher,
-            on_message=on_message,
-            on_tool_use=on_tool_use,
-            hidden_params=agent.hidden_params,
-        )
+        """Add a node that is an agent; return it. Raises `PartMissing` for a stream whose driver is not installed."""
+        host = host_of(on_message, on_tool_use, agent.hidden_params)
         node = ToolNode(agent, host, prompt=prompt, output_field=output_field)
         self.add_node(node, agent.name, timeout=agent.options.timeout_seconds)
+        self._publishers |= dict.fromkeys(node.publishers)
         return node
+
+    @property
+    def dropped_events(self) -> int:
+        """How many events its streams could not deliver: those that went to the same servers in this process."""
+        return sum(publisher.dropped for publisher in self._publishers)
 
     @property
     def final_output(self) -> Any:
@@ -167,22 +164,3 @@ class ToolGraph(Graph[S]):
         if isinstance(given, ToolState) and (given.is_complete or given.is_paused or given.error):
             return given.model_copy(update=_AFRESH)
         return given
-
-    def _publisher(self, config: StreamingConfig) -> Publisher:
-        place = (config.redis_host or "localhost", config.redis_port)
-        if place not in self._publishers:
-            self._publishers[place] = open_publisher(f"redis://{place[0]}:{place[1]}")
-        return self._publishers[place]
-
-
-def open_publisher(url: str) -> Publisher:
-    """Return what publishes live events at ``url``, from the entry points ``ropewalk.publishers``; raises
-    `PartUnknown`.
-    """
-    scheme = url.partition(":")[0]
-    plugs = metadata.entry_points(group="ropewalk.publishers")
-    for plug in plugs:
-        if plug.name == scheme:
-            make: Any = plug.load()
-            return make(url)
-    raise PartUnknown("publisher", url, [f"{plug.name}://" for plug in plugs])

@@ -14,12 +14,14 @@ def said(text: str = "What now?") -> list[LLMMessage]:
 def drawn(
     model: Any, tools: Sequence[Any] = (), *, state_class: Any = ToolState, store: Any = None, **node: Any
 ) -> ToolGraph[Any]:
-    """Return a graph of one tool node, "agent"; ``model`` is a model or its script."""
+    """Return a graph of one tool node, "agent"; ``model`` is a model, its name, or a script."""
     graph: ToolGraph[Any] = ToolGraph("scene", state_class=state_class, store=store)
     options = {name: node.pop(name) for name in list(node) if name in ToolLoopOptions.__dataclass_fields__}
     if options:
         node["options"] = ToolLoopOptions(**options)
-    graph.add_tool_node("agent", tools, model if hasattr(model, "answer") else ScriptedModel(model), **node)
+    if not isinstance(model, str) and not hasattr(model, "answer"):
+        model = ScriptedModel(model)
+    graph.add_tool_node("agent", tools, model, **node)
     graph.add_edge(START, "agent").add_edge("agent", END)
     return graph
 

@@ -22,7 +22,7 @@ from ropewalk import (
 from ropewalk.agent.hosting import Host
 from ropewalk.agent.node import ToolNode
 from ropewalk.contracts.model import ModelRequest, Reply, Restarted, TextPart
-from ropewalk.errors import PartUnknown, RunFailed
+from ropewalk.errors import PartUnknown
 
 
 @tool("Search the web")
@@ -295,8 +295,9 @@ def test_what_is_published_goes_through_the_publisher_of_the_host() -> None:
     assert (event["type"], event["text"], event["snapshot"]) == ("text", " two", "one two")
 
 
-def test_a_channel_without_a_publisher_is_an_error_not_silence() -> None:
-    config = StreamingConfig(enabled=True, redis_host="somewhere", redis_channel="news")
-    run = asyncio.run(started(drawn(["a"], streaming_config=config)))
-    assert isinstance(run.error, RunFailed)
-    assert isinstance(run.error.__cause__, PartUnknown)
+def test_a_channel_without_a_publisher_is_an_error_while_the_graph_is_drawn() -> None:
+    config = StreamingConfig(enabled=True, redis_host="pigeon://me:secret@somewhere", redis_channel="news")
+    with pytest.raises(PartUnknown, match="pigeon") as caught:
+        drawn(["a"], streaming_config=config)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in repr(config)

@@ -8,13 +8,19 @@ from pydantic import BaseModel
 from tests.agent.scenes import drawn, results, said, started
 
 from ropewalk import (
+    Agent,
     AnthropicClient,
     Approve,
+    Graph,
     LLMMessage,
     OpenAIClient,
     Reject,
+    Retrying,
+    RetryPolicy,
     RunStatus,
+    Summary,
     ToolCall,
+    ToolNode,
     ToolState,
     Window,
     tool,
@@ -128,7 +134,7 @@ def test_a_fault_after_a_tool_is_typed_and_the_run_goes_on_from_there(kind: str,
     async def main() -> None:
         async with LocalProvider() as provider:
             provider.script([ToolCall("search", {"query": "a"}), fault, fault, fault, fault, fault])
-            model = client(kind, provider)
+            model = Retrying(client(kind, provider), RetryPolicy(attempts=1))
             run = await started(drawn(model, [search], stream=stream))
             if run.status is RunStatus.FAILED:
                 assert isinstance(run.error, RunFailed)
@@ -143,6 +149,65 @@ def test_a_fault_after_a_tool_is_typed_and_the_run_goes_on_from_there(kind: str,
             assert run.state.final_output == "whole"
             assert ran == ["a"]
             await model.close()
+
+    asyncio.run(main())
+
+
+TOO_MANY = Refuse(status=429, headers={"retry-after-ms": "10"})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_refusal_that_may_pass_costs_a_bare_client_no_run(kind: str, stream: bool) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([TOO_MANY, ToolCall("search", {"query": "a"}), TOO_MANY, "found"])
+            run = await started(drawn(client(kind, provider), [search], stream=stream))
+            assert run.status is RunStatus.DONE, run.error
+            assert run.state.final_output == "found"
+            assert (ran, len(provider.requests)) == (["a"], 4)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("where", ["asked agent", "handed over", "summary", "plain graph"])
+def test_bare_clients_are_asked_again_wherever_they_stand(where: str) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([TOO_MANY, "well"], key="key")
+            bare = AnthropicClient("key", provider.root)
+            other = Agent(name="other", model=bare)
+            if where == "plain graph":
+                graph: Graph[ToolState] = Graph(ToolState)
+                graph.add_node(ToolNode(other), name="other")
+                run = graph.start(ToolState(messages=said()))
+                await run.wait()
+            elif where == "asked agent":
+                script = [ToolCall("other", {"task": "help"}), "ended"]
+                run = await started(drawn(script, [other.as_tool()]))
+                assert results(run.state.messages) == [("well", False)]
+            elif where == "handed over":
+                run = await started(drawn([ToolCall("transfer_to_other")], handoffs=[other]))
+            else:
+                messages = [LLMMessage(role="user", content=f"message {n}") for n in range(6)]
+                summary = Summary(after_messages=4, keep=2, model=bare)
+                run = await started(drawn(["ended"], summary=summary), ToolState(messages=messages))
+                assert run.state.summary is not None
+                assert run.state.summary.text == "well"
+            assert run.status is RunStatus.DONE, run.error
+            assert len(provider.requests) == 2
+
+    asyncio.run(main())
+
+
+def test_a_model_by_name_is_one_client_for_all_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([ToolCall("search", {"query": "a"}), ToolCall("search", {"query": "b"}), "found"])
+            run = await started(drawn(f"openai:some@{provider.base_url}", [search]))
+            assert run.state.final_output == "found"
+            assert (len(provider.requests), provider.connections) == (3, 1)
 
     asyncio.run(main())
 

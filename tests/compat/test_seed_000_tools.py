@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import redis
+from tests.servers.valkey import RedisServer
 
 import ropewalk
 
@@ -34,12 +37,11 @@ class Provider:
         with urllib.request.urlopen(f"{self.root}/_script", data=body) as answer:
             assert answer.status == 200
 
-    def run(self, name: str, *args: Any) -> "subprocess.CompletedProcess[str]":
-        file = HERE / f"snippet_{name}.py"
+    def run(self, name: str, *args: Any, file: Path | None = None) -> "subprocess.CompletedProcess[str]":
+        file = file or HERE / f"snippet_{name}.py"
         address = {"OPENAI_BASE_URL": self.base_url, "ANTHROPIC_BASE_URL": self.root}
         ran = subprocess.run(
-            # the seed never closes its client, so its connections are left to the end of the process
-            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", file, *map(str, args)],
+            [sys.executable, "-W", "error", file, *map(str, args)],  # the seed never closes its client
             env=os.environ | {"PYTHONPATH": SOURCE} | address,
             timeout=45,
             check=False,
@@ -157,8 +159,49 @@ def test_a_tool_that_paused_in_one_process_is_approved_in_another(
     assert again.stdout.splitlines() == ["DONE None None", "DONE Paid."]
 
 
-def test_streaming_configuration(provider: Provider) -> None:
-    assert provider.run("streaming").stdout == ""
+@pytest.fixture(name="open_redis")
+def _open_redis() -> Iterator[RedisServer]:
+    """A server that wants no password, as the seed's snippets expect it."""
+    with RedisServer({"requirepass": '""'}) as server:
+        yield server
+
+
+def at(server: RedisServer, name: str, folder: Path) -> Path:
+    """Return a copy of a snippet in which nothing but host and port is replaced."""
+    text = (HERE / f"snippet_{name}.py").read_text(encoding="utf-8")
+    assert text.count('"localhost"') == text.count("6379") == 1
+    file = folder / f"{name}.py"
+    file.write_text(text.replace('"localhost"', '"127.0.0.1"').replace("6379", str(server.port)), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic"])
+def test_streaming_with_redis(provider: Provider, open_redis: RedisServer, vendor: str, tmp_path: Path) -> None:
+    """The last events are there although the publishing process ends at once."""
+    text = "Ropes are laid of strands."
+    provider.script(text)
+    consumer = subprocess.Popen(
+        [sys.executable, "-u", at(open_redis, "streaming_consumer", tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert consumer.stdout is not None
+    try:
+        with redis.Redis(port=open_redis.port) as looking:
+            ends_at = time.monotonic() + 10
+            while looking.pubsub_numsub("my_stream_channel")[0][1] == 0 and time.monotonic() < ends_at:
+                time.sleep(0.01)
+        ran = provider.run("streaming", vendor, file=at(open_redis, "streaming", tmp_path))
+        assert ran.stdout == text + "\n"
+        heard: list[str] = []
+        while "content_block_stop" not in "".join(heard[-1:]):
+            heard.append(consumer.stdout.readline())
+            assert heard[-1], heard
+    finally:
+        consumer.kill()
+        consumer.wait(10)
+        consumer.stdout.close()
+    # the seed's loop writes no end of line behind a text
+    assert "".join(heard).replace("Received event: text\n", "") == text + "Received event: content_block_stop\n"
+    assert len(heard) == len(text.split()) + 1
 
 
 def test_every_import_path_of_the_seed_s_tool_snippets_is_there() -> None:

@@ -1,94 +1,30 @@
 """`./dev run`, as somebody uses it who does not trust it: killed, interrupted, without a terminal, on odd folders."""
 
-import asyncio
 import contextlib
 import os
-import pty
 import re
-import select
 import shlex
 import signal
 import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from examples.documents.files import publish_draft, write_draft
-
-from ropewalk.runtime import Entry, RunRecord, open_store, read_log
-
-ROOT = Path(__file__).resolve().parents[2]
-DEMO = [sys.executable, "-u", "-m", "examples.documents"]
-TEXTS = 14
-
-
-def environ() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))), "TERM": "xterm"}
-
-
-def demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*DEMO, "--pace", "0.01", *arguments],
-        cwd=folder,
-        env=environ(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=19,
-        check=False,
-    )
-
-
-def ropewalk(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "ropewalk.cli", *arguments]
-    ran = subprocess.run(command, cwd=folder, env=environ(), capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def runs(folder: Path) -> list[RunRecord]:
-    """Return the records of the folder's store, newest first."""
-
-    async def whole() -> list[RunRecord]:
-        store = open_store(f"sqlite:///{folder}/.ropewalk/runs.db")
-        try:
-            return await store.runs()
-        finally:
-            await store.close()
-
-    return asyncio.run(whole())
-
-
-def log(folder: Path, run_id: str) -> list[Entry]:
-    async def whole() -> list[Entry]:
-        store = open_store(f"sqlite:///{folder}/.ropewalk/runs.db")
-        try:
-            return await read_log(store, run_id)
-        finally:
-            await store.close()
-
-    return asyncio.run(whole())
-
-
-def stopped_when(folder: Path, words: str, how: signal.Signals, *arguments: str, times: int = 1) -> int:
-    """Start the demo and stop it as soon as it has said ``words`` so many times; return its exit code."""
-    command = [*DEMO, "--pace", "0.05", *arguments]
-    with subprocess.Popen(
-        command, cwd=folder, env=environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        said = ""
-        while len(re.findall(words, said)) < times:
-            piece = os.read(process.stdout.fileno(), 4096).decode("utf-8", "replace")
-            assert piece, f"it ended before it said {words!r}:\n{said}"
-            said += piece
-        process.send_signal(how)
-        process.stdout.read()
-        return process.wait(15)
+from tests.flows.demoing import (
+    DEMO,
+    ROOT,
+    TEXTS,
+    answers,
+    at_a_terminal,
+    demo,
+    environ,
+    log,
+    ropewalk,
+    runs,
+    stopped_when,
+)
 
 
 def assert_nothing_was_done_twice(folder: Path, run_id: str) -> None:
@@ -152,8 +88,7 @@ def test_without_a_terminal_it_waits_and_says_how_to_answer(tmp_path: Path) -> N
     digest = tmp_path / ".ropewalk" / "demo" / "texts" / "drafts" / "digest-1.md"
     assert "Adds up wrongly: its lines make EUR 2,091.50" in digest.read_text(encoding="utf-8")
     assert 'data-node="approve" data-status="waiting"' in picture(tmp_path)
-    answer = next(line for line in ran.stdout.splitlines() if "answer:" in line)
-    ropewalk(tmp_path, "runs", *shlex.split(answer.partition(" runs ")[2].partition("   ")[0]))
+    ropewalk(tmp_path, *answers(ran.stdout)[0], code=75)  # the clerk's answer is another thing
     published = tmp_path / ".ropewalk" / "demo" / "texts" / "published" / "digest-1.md"
     assert published.exists()
     assert not digest.exists()
@@ -195,40 +130,12 @@ def picture(folder: Path) -> str:
     return (folder / ".ropewalk" / "demo" / "texts" / "run-1.svg").read_text(encoding="utf-8")
 
 
-def at_a_terminal(folder: Path, typed: bytes, *arguments: str) -> tuple[str, int]:
-    """Run the demo at a terminal and type when it asks; return what was on the screen, and the exit code."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        os.execve(sys.executable, [*DEMO, "--pace", "0.02", *arguments], environ())
-    seen = b""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 1.0)[0]:
-            if b"Publish this digest?" in seen and typed == b"\x03":  # a signal just before the read is not seen by it
-                os.write(terminal, typed)
-            continue
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # the other end has closed
-            break
-        if not piece:
-            break
-        seen += piece
-        if b"Publish this digest?" in seen and typed and typed != b"\x03":
-            os.write(terminal, typed)
-            typed = b""
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    return seen.decode("utf-8", "replace"), os.waitstatus_to_exitcode(status)
-
-
 @pytest.mark.parametrize(
     ("typed", "words", "status"),
     [(b"y\n", "published/digest-1.md", "DONE"), (b"no\n", "Not published", "DONE"), (b"\n", "Waiting", "PAUSED")],
 )
 def test_at_a_terminal_it_asks(tmp_path: Path, typed: bytes, words: str, status: str) -> None:
-    seen, code = at_a_terminal(tmp_path, typed)
+    seen, code = at_a_terminal(tmp_path, [(b"Publish this digest?", typed)], "--question", "")
     assert code == 0, seen
     assert words in seen
     assert "\033[32m" in seen
@@ -237,13 +144,13 @@ def test_at_a_terminal_it_asks(tmp_path: Path, typed: bytes, words: str, status:
 
 
 def test_ctrl_c_at_the_question_leaves_it_open(tmp_path: Path) -> None:
-    seen, code = at_a_terminal(tmp_path, b"\x03")
+    seen, code = at_a_terminal(tmp_path, [(b"Publish this digest?", b"\x03")])
     assert code == 130, seen
     assert runs(tmp_path)[0].status == "PAUSED"
 
 
 def test_no_wait_does_not_ask_at_a_terminal_either(tmp_path: Path) -> None:
-    seen, code = at_a_terminal(tmp_path, b"", "--no-wait")
+    seen, code = at_a_terminal(tmp_path, [], "--no-wait")
     assert code == 0
     assert "Publish this digest? [y/n" not in seen
 

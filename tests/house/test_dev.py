@@ -22,6 +22,7 @@ def dev() -> dict[str, Any]:
         (["../texts", "--out", "digest"], ["{here}/../texts", "--out", "{here}/digest"]),
         (["--out=digest", "/texts"], ["--out={here}/digest", "/texts"]),
         (["--store", "sqlite:///runs.db", "--pace", "3"], ["--store", "sqlite:///runs.db", "--pace", "3"]),
+        (["--question", "Who pays?", "texts"], ["--question", "Who pays?", "{here}/texts"]),
         ([], []),
     ],
 )

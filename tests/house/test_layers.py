@@ -48,8 +48,8 @@ ROOMS = {
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "tool_graph.py"),
-        ("words", "contracts", *CORE, "agent", "stores", "llm", "settings", "workers"),
+        ("runtime.py", "tool_graph.py", "tool_host.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers"),
         drivers=True,
     ),
     "public names": Room(

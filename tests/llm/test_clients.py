@@ -1,12 +1,14 @@
 """Clients share connections, serve many at once, let go at once, and load no SDK before they are made."""
 
 import asyncio
+import gc
 import itertools
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -43,6 +45,70 @@ async def test_one_connection_serves_call_after_call(api: str) -> None:
         assert (provider.connections, len(provider.requests)) == (1, 6)
         await model.close()
         await model.close()
+
+
+@pytest.fixture(name="elsewhere")
+def _elsewhere() -> Iterator[LocalProvider]:
+    """A provider in a thread of its own: it is there for longer than the loops that ask it."""
+    providers: list[LocalProvider] = []
+    ready, done = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with LocalProvider(scenario=lambda asked: "hello there") as provider:
+            providers.append(provider)
+            ready.set()
+            await asyncio.to_thread(done.wait, 15)
+
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(asyncio.run, serve())
+        try:
+            assert ready.wait(10)
+            yield providers[0]
+        finally:
+            done.set()
+            serving.result(10)
+
+
+@APIS
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_client_that_nobody_closes_ends_with_its_loop(api: str, is_kept: bool, elsewhere: LocalProvider) -> None:
+    kept: list[Model] = []
+
+    async def main() -> None:
+        model = CLIENTS[api](elsewhere)
+        kept.extend([model] * is_kept)
+        for _ in range(2):
+            await model.answer(ASK)
+            assert [part async for part in model.stream(ASK)]
+        assert (elsewhere.connections, elsewhere.open_connections) == (1, 1)
+
+    unraised: list[object] = []
+    hook, sys.unraisablehook = sys.unraisablehook, unraised.append
+    try:
+        asyncio.run(main())
+        kept.clear()
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    assert unraised == []  # a warning where nobody can catch it
+    ends_at = time.monotonic() + 5
+    while elsewhere.open_connections and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    assert elsewhere.open_connections == 0
+
+
+@APIS
+@in_a_loop
+async def test_a_client_that_is_let_go_closes_its_connection(api: str) -> None:
+    async with LocalProvider(scenario=lambda asked: "hello there") as provider:
+        model = CLIENTS[api](provider)
+        await model.answer(ASK)
+        assert provider.open_connections == 1
+        del model
+        async with asyncio.timeout(5):
+            while provider.open_connections:
+                gc.collect()
+                await asyncio.sleep(0.01)
 
 
 @APIS

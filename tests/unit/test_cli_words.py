@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ropewalk.cli import remembered
-from ropewalk.cli.act import value_of
+from ropewalk.cli.answering import value_of
 from ropewalk.cli.follow import label
 from ropewalk.cli.remembered import recall, remember
 from ropewalk.cli.result import asked

@@ -11,11 +11,16 @@ from ropewalk.contracts.publisher import Publisher
 from ropewalk.errors import PartUnknown
 
 OpensModels = Callable[[str], Model]
+Prepares = Callable[[Model], Model]
 OpensPublishers = Callable[[StreamingConfig], Publisher]
 
 
 def _no_model(name: str) -> Model:
     raise PartUnknown("model", name, ["a client, such as OpenAIClient()"])
+
+
+def _as_it_is(model: Model) -> Model:
+    return model
 
 
 def _no_publisher(config: StreamingConfig) -> Publisher:
@@ -27,6 +32,8 @@ class Host:
     """How names become parts, and who is told what."""
 
     open_model: OpensModels = _no_model
+    prepare: Prepares = _as_it_is
+    """What is done with a model that was handed over as it is."""
     open_publisher: OpensPublishers = _no_publisher
     on_message: Callback | None = None
     on_tool_use: Callback | None = None

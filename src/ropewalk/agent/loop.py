@@ -220,7 +220,7 @@ class Loop:
         if not fresh:
             return sent
         asked = request_to_sum_up(how.prompt, fresh, talk.summary.text if talk.summary is not None else None)
-        writer = how.model or model
+        writer = model if how.model is None else self._model(how.model)
         with self._let_ask(writer, None) as max_tokens:
             name = self.agent.options.model if how.model is None else None
             reply = await writer.answer(ModelRequest(messages=asked, model=name, max_tokens=max_tokens))
@@ -330,7 +330,7 @@ class Loop:
             return self.host.open_model(model)
         if model is None:
             raise TypeError(f"Agent {self.agent.name!r} has no model. Give it one: model=... or llm_client=...")
-        return model
+        return self.host.prepare(model)
 
     def _let_ask(self, model: Model, max_tokens: int | None) -> AbstractContextManager[int | None]:
         options = self.agent.options

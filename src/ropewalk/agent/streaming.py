@@ -37,7 +37,8 @@ class StreamingConfig:
 
     enabled: bool = False
     event_types: Iterable[StreamingEventType | str] = field(default_factory=_text_only)
-    redis_host: str | None = None
+    redis_host: str | None = field(default=None, repr=False)
+    """A host's name, or a whole URL: ``rediss://user:password@host:6379``."""
     redis_port: int = 6379
     redis_channel: str | None = None
     callback: Told | None = None
@@ -103,7 +104,7 @@ class StreamFold:
             case Reply():
                 yield from self._close_text()
                 yield from self._close_call()
-                yield {"type": "message_stop", "message": {"id": part.response_id or self._id, "role": "assistant"}}
+                yield {"type": "message_stop", "message": {"id": self._id, "role": "assistant"}}
             case ThinkingPart():
                 pass
 

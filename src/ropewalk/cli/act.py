@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ropewalk.cli.answering import answer_meant, pause_meant
 from ropewalk.cli.follow import Teller, exit_code, follow
 from ropewalk.cli.opening import FoundRun, finding, next_command, run_to_go_on_with
 from ropewalk.cli.remembered import remember
@@ -20,8 +21,6 @@ from ropewalk.cli.run import say_how_to_go_on
 from ropewalk.cli.screen import Screen
 from ropewalk.cli.trouble import DONE, FAILED, Trouble
 from ropewalk.runtime import Run
-
-_WORDS = {"yes": True, "no": False}
 
 Act = Callable[[Run[Any], FoundRun, argparse.Namespace, Screen], Awaitable[int]]
 
@@ -44,16 +43,6 @@ def cancel(options: argparse.Namespace) -> int:
 def fork(options: argparse.Namespace) -> int:
     """Do `ropewalk runs fork`."""
     return _on_run(options, _fork)
-
-
-def value_of(text: str) -> Any:
-    """Return what was typed: yes and no as true and false, JSON as what it is, all else as text."""
-    if text.strip().lower() in _WORDS:
-        return _WORDS[text.strip().lower()]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _on_run(options: argparse.Namespace, act: Act) -> int:
@@ -83,8 +72,9 @@ async def _until_it_stops(acting: Awaitable[int], run: Run[Any], found: FoundRun
 
 
 async def _answer(run: Run[Any], found: FoundRun, options: argparse.Namespace, screen: Screen) -> int:
-    pause = _pause_id(run, found, options.pause)
-    await run.answer(pause, value_of(options.value), by=options.by or _user())
+    pauses = run.pauses
+    pause = _pause_id(run, found, pause_meant(options, pauses))
+    await run.answer(pause, answer_meant(options, pause, pauses), by=options.by or _user())
     return await _told(run, found, options, screen, run.wait(), after=found.record.last)
 
 

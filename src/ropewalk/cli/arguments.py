@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from ropewalk.cli import guide
+from ropewalk.cli.said import Said
 from ropewalk.cli.trouble import Trouble
 
 _STATUSES = ("RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED")
@@ -58,8 +59,7 @@ def _add_runs(commands: Any) -> None:
     tail.add_argument("--no-follow", action="store_true", help="print what there is, and end")
 
     answer = _command_on_run(below, "answer", "answer what a run asks, and go on", guide.ANSWER)
-    answer.add_argument("pause", metavar="PAUSE", nargs="?", help="the pause's id; not needed when there is only one")
-    answer.add_argument("value", metavar="VALUE", help="yes, no, JSON, or any other text")
+    _add_answer(answer)
     answer.add_argument("--by", metavar="NAME", help="who answers (default: your user name)")
 
     _command_on_run(below, "resume", "go on with a run that stopped", guide.RESUME)
@@ -71,6 +71,22 @@ def _add_runs(commands: Any) -> None:
     fork.add_argument("--at", metavar="N", type=_number, help="the last entry that both have (default: the newest)")
     fork.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                       help="write to the state there; VALUE is JSON or text; may be given several times")  # fmt: skip
+
+
+def _add_answer(answer: argparse.ArgumentParser) -> None:
+    answer.usage = "%(prog)s RUN [PAUSE] (VALUE | --approve | --reject [WHY] | --happened [RESULT]) [options]"
+    answer.add_argument("pause", metavar="PAUSE", nargs="?", help="the pause's id; not needed when there is only one")
+    value = answer.add_argument("value", metavar="VALUE", help="yes, no, JSON, or any other text")
+    call = answer.add_argument_group("a call of a tool that waits for you")
+    one = call.add_mutually_exclusive_group()
+    told: dict[str, Any] = {"action": _Decides, "dest": "decision", "in_place_of": value}
+    one.add_argument("--approve", nargs=0, help="let it run; after it ran, let its result count", **told)
+    one.add_argument("--reject", nargs="?", const="", metavar="WHY", help="do not; the model is told, and why", **told)
+    one.add_argument("--happened", nargs="?", const="", metavar="RESULT",
+                     help="of one whose outcome is unknown: it did happen, and this was its result (JSON or text)",
+                     **told)  # fmt: skip
+    call.add_argument("--arguments", metavar="JSON", action=_Decides, in_place_of=value,
+                      help="let it run with these arguments, all of them: an object, or @FILE")  # fmt: skip
 
 
 def _add_worker(commands: Any) -> None:
@@ -187,6 +203,21 @@ class _Parser(argparse.ArgumentParser):
             kind = f"{wrong[1]}there is no" if wrong[1] else "there is no command"
             what = f"{kind} {wrong[2]!r}. {hint}Known: {', '.join(known)}"
         raise Trouble(f"{what}.", do=f"{self.prog} --help")
+
+
+class _Decides(argparse.Action):
+    """An option that is the whole answer: with it no value is asked for."""
+
+    def __init__(self, *args: Any, in_place_of: argparse.Action, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._value = in_place_of
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        said = Said((option or "").lstrip("-"), values or None)
+        setattr(namespace, self.dest, said if self.dest == "decision" else values)
+        self._value.required = False
 
 
 class _Version(argparse.Action):

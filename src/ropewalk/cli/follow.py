@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ropewalk.cli.result import asked
 from ropewalk.cli.screen import Screen, one_line, printable
-from ropewalk.cli.tooling import KINDS, in_words
+from ropewalk.cli.tooling import KINDS, decision_in_words, in_words
 from ropewalk.cli.trouble import DONE, FAILED, PAUSED
 from ropewalk.runtime import Entry, Event, Run
 
@@ -174,14 +174,16 @@ class Teller:
     def _paused(self, event: Event) -> None:
         self._ended(event.data["step"])
         self._line(
-            "waits", label(event.data["step"]), None, f"{event.data['kind']}: {asked(event.data['payload'], 160)}"
+            "waits",
+            label(event.data["step"]),
+            None,
+            f"{event.data['kind']}: {asked(event.data['payload'], 160, kind=event.data['kind'])}",
         )
 
     def _answered(self, event: Event) -> None:
         by = event.data.get("by")
-        self._line(
-            "note", event.node or "", None, f"answered{f' by {by}' if by else ''}: {one_line(event.data['value'])}"
-        )
+        told = one_line(decision_in_words(event.data["value"]) or event.data["value"])
+        self._line("note", event.node or "", None, f"answered{f' by {by}' if by else ''}: {told}")
 
     def _state_edited(self, event: Event) -> None:
         self._line("note", "the state", None, "edited")

@@ -78,6 +78,7 @@ examples:
   ropewalk runs show RUN                  where it stands and how to answer it
   ropewalk runs tail RUN                  follow it while another process drives it
   ropewalk runs answer RUN yes            answer the one thing it asks
+  ropewalk runs answer RUN --approve      let the call of a tool run that waits for you
   ropewalk runs resume RUN                go on after a crash, a failure, a breakpoint
   ropewalk runs cancel RUN --reason "..." end it for good
   ropewalk runs fork RUN --at 12          a new run that begins with its first 12 entries
@@ -130,13 +131,19 @@ It only looks: Ctrl-C leaves the run alone. A run whose process died stays RUNNI
 )
 
 ANSWER = Guide(
-    "Answers a question that a run asked, and drives the run on until it stops again.",
+    "Answers what a run asked, a question or whether a tool may be called, and drives the run on until it stops again.",
     """\
 examples:
   ropewalk runs answer RUN yes                   the only question it asks
   ropewalk runs answer RUN p_4711 no             one of several, see `ropewalk runs show RUN`
   ropewalk runs answer RUN '{"amount": 12.5}'    JSON
   ropewalk runs answer RUN "not before Monday"   text
+
+a call of a tool that waits for you:
+  ropewalk runs answer RUN --approve                       let it run; after it ran, let its result count
+  ropewalk runs answer RUN p_4711 --reject "too much"      do not; the model is told, and why
+  ropewalk runs answer RUN --arguments '{"amount": 4}'     let it run with these arguments; the model is told
+  ropewalk runs answer RUN --happened '"paid"'             its outcome was unknown: it did happen, with this result
 
 yes and no are true and false; what parses as JSON is that; all else is text ('"yes"' is the text yes).
 A question takes one answer; the second is told who was first. Breakpoints are released by resume.

@@ -12,16 +12,18 @@ from typing import Any
 from ropewalk.cli.follow import Teller, exit_code
 from ropewalk.cli.load import Loaded
 from ropewalk.cli.opening import FoundRun, finding, graph_of, looking
-from ropewalk.cli.result import ANSWERS, COLOURS, asked, how_to_answer, pause_data, state_text
+from ropewalk.cli.result import COLOURS, asked, pause_data, pause_lines, state_text
 from ropewalk.cli.screen import Screen, one_line, printable
 from ropewalk.cli.shown import shown_url
-from ropewalk.cli.tooling import KINDS, in_words
+from ropewalk.cli.tooling import KINDS, decision_in_words, in_words
 from ropewalk.cli.trouble import DONE, Trouble
 from ropewalk.errors import RopewalkError
-from ropewalk.runtime import Entry, Pause, Picture, Run, RunRecord, read_log, unfinished_steps
+from ropewalk.runtime import Entry, Pause, Picture, Run, RunRecord, RunStore, read_log, unfinished_steps
 
 _POLL_SECONDS = 0.2
 _PAGE = 1_000
+_END_OF_LOG = 100
+"""Entries that a list reads of each paused run."""
 _NO_GRAPH = "needs the graph's file: --graph FILE:graph"
 
 
@@ -43,6 +45,7 @@ def tail(options: argparse.Namespace) -> int:
 async def _ls(options: argparse.Namespace, screen: Screen) -> int:
     async with looking(options) as where:
         records = await where.store.runs(graph=options.graph_name, statuses=options.status, limit=options.limit)
+        asks = {} if screen.as_json else await _asks(where.store, records)
     if screen.as_json:
         print(json.dumps([_record_data(record) for record in records], ensure_ascii=False, indent=2))
         return DONE
@@ -57,6 +60,8 @@ async def _ls(options: argparse.Namespace, screen: Screen) -> int:
             f"{printable(record.run_id):<{width}}  {status}  {graph:<{names}}  "
             f"{record.last:>6} entries  {_moment(record.created)}"
         )
+        for question in asks.get(record.run_id, ()):
+            screen.line(screen.paint(f"  asks     {question}", "dim"))
     if len(records) == options.limit:
         screen.line(screen.paint(f"(the newest {options.limit}; more with --limit)", "dim"))
     return DONE
@@ -110,6 +115,20 @@ async def _tail(options: argparse.Namespace, screen: Screen) -> int:
     else:
         screen.line(screen.paint(record.status, "bold", COLOURS.get(record.status, "dim")) + f"  {found.run_id}")
     return exit_code(record.status) if record.status != "RUNNING" else DONE
+
+
+async def _asks(store: RunStore, records: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """Return run id -> what a paused run asks, as the end of its log tells; what it asked long before is left out."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if record.status == "PAUSED":
+            log = await read_log(store, record.run_id, after=max(0, record.last - _END_OF_LOG))
+            pauses = open_pauses(log, record.status)
+            found[record.run_id] = [
+                f"{pause.kind} at {printable(pause.node)}: {asked(pause.payload, 100, kind=pause.kind)}"
+                for pause in pauses
+            ]
+    return found
 
 
 def open_pauses(log: Sequence[Entry], status: str) -> list[Pause]:
@@ -174,8 +193,10 @@ def _show_head(screen: Screen, found: FoundRun, log: Sequence[Entry], pauses: Se
         if failed is not None and failed.data.get("trace"):
             screen.line(screen.paint(printable(failed.data["trace"].rstrip("\n")), "dim"))
     for pause in pauses:
-        screen.line(f"waits    {pause.kind} at {printable(pause.node)}: {asked(pause.payload)}")
-        screen.line(f"         {how_to_answer(record.run_id, pause, choice)}{ANSWERS[pause.kind != 'breakpoint']}")
+        head, *more = pause_lines(record.run_id, pause, choice)
+        screen.line(f"waits    {head}")
+        for line in more:
+            screen.line(f"       {line}")
 
 
 def _show_history(screen: Screen, log: Sequence[Entry], limit: int) -> None:
@@ -198,9 +219,10 @@ def _told(entry: Entry) -> str:
         case "step_failed":
             return one_line(f"{data['error']}: {data['message']}", 80)
         case "paused":
-            return one_line(f"{data['kind']} {data['pause']}", 80)
+            return one_line(f"{data['kind']} {data['pause']}  {asked(data['payload'], kind=data['kind'])}", 120)
         case "answered":
-            return one_line(f"{data['pause']} = {json.dumps(data['value'], ensure_ascii=False)}", 80)
+            value = decision_in_words(data["value"]) or json.dumps(data["value"], ensure_ascii=False)
+            return one_line(f"{data['pause']} = {value}", 80)
         case "step_recorded":
             return one_line(str(data.get("name", "")), 80)
         case kind if kind in KINDS:

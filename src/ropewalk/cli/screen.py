@@ -29,6 +29,12 @@ def one_line(value: Any, limit: int = 160) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def cut(line: str, limit: int) -> str:
+    """Return a line that is kept as it is laid out, without what would steer a terminal, and not too long."""
+    line = printable(line)
+    return line if len(line) <= limit else line[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
 class Screen:
     """Standard output, for people or for programs."""
 

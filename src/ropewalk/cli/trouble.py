@@ -11,7 +11,7 @@ DONE, FAILED, USAGE, PAUSED, INTERRUPTED = 0, 1, 2, 75, 130
 
 _OURS_TO_RETYPE = frozenset(
     {"graph_invalid", "state_missing", "part_unknown", "invalid_id", "run_not_found", "pause_not_found"}
-    | {"entry_not_found", "run_exists", "unknown_field", "wrong_type"}
+    | {"answer_invalid", "entry_not_found", "run_exists", "unknown_field", "wrong_type"}
 )
 """Codes of errors that mean: what was typed, or the file it names, cannot be right."""
 

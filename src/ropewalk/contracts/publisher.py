@@ -12,6 +12,7 @@ class Publisher(Protocol):
       slow or dead medium cannot take is dropped.
     - **Counted.** What was dropped is counted in `dropped`.
     - **In order.** What arrives on a channel arrives in the order in which it was published.
+    - **To the last.** A process that ends in order waits for what is not sent yet, for a short time.
     - **Shared.** One object serves all runs of a process, from one event loop or several.
     """
 

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -66,6 +66,8 @@ class _Connected:
     """Sends a request; gives the answer when its status is known, its body still to be read."""
     names: frozenset[str]
     """Of its arguments."""
+    closing: AsyncGenerator[None]
+    """Ends with the loop, and the client with it."""
 
     def send(self, arguments: JsonObject) -> Any:
         return self.create(**sendable(arguments, self.names))
@@ -119,7 +121,7 @@ class SdkCalls:
         with self._lock:
             connected = self._connected.pop(asyncio.get_running_loop(), None)
         if connected is not None:
-            await connected.client.close()
+            await connected.closing.aclose()
 
     def _arguments(self, request: ModelRequest, model: str, *, stream: bool) -> JsonObject:
         check_request(request)
@@ -139,7 +141,8 @@ class SdkCalls:
         client = self._vendor.make(self._idle_seconds)
         endpoint = self._vendor.endpoint(client)
         names = frozenset(inspect.signature(endpoint.create).parameters)
-        made = _Connected(client=client, create=endpoint.with_streaming_response.create, names=names)
+        create, closing = endpoint.with_streaming_response.create, _closed_in_the_end(client)
+        made = _Connected(client=client, create=create, names=names, closing=closing)
         self._connected[loop] = made
         return made
 
@@ -178,6 +181,23 @@ class SdkCalls:
         vendor = self._vendor
         ours = error if isinstance(error, ModelError) else _ours(error, vendor.sdk, self._idle_seconds, begun=begun)
         return in_our_words(ours, provider=vendor.provider, model=model, secrets=vendor.secrets)
+
+
+def _closed_in_the_end(client: Any) -> AsyncGenerator[None]:
+    """Begin what closes a client when it is closed itself: at the latest as `asyncio.run` ends its loop, which closes
+    all generators that were begun in it. Without that every client that nobody closes leaves warnings behind.
+    """
+
+    async def closing() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await client.close()
+
+    begun = closing()
+    with suppress(StopIteration):  # where it yields
+        begun.asend(None).send(None)
+    return begun
 
 
 def _ended(fold: Fold) -> Reply:

@@ -58,6 +58,10 @@ class LocalProvider:
         """The address with ``/v1``; what OpenAI's SDK takes as ``base_url``."""
         return f"{self.root}/v1"
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._doors)
+
     def script(self, cues: Iterable[Cue], *, key: str = EVERY_KEY) -> None:
         """Answer the requests with this API key by these cues, one each; replaces what is left of an older script."""
         self._scripts[key] = deque(cues)
