@@ -1,4 +1,4 @@
-"""Calls of tools that wait for a person, decided at the command line: what is asked and typed, what comes of it."""
+"""Calls of tools that wait for a person, decided at the command line: what is asked, typed, and told in the end."""
 
 import json
 import shlex

@@ -13,6 +13,7 @@ from ropewalk.cli.follow import label
 from ropewalk.cli.remembered import recall, remember
 from ropewalk.cli.result import asked
 from ropewalk.cli.screen import Screen, one_line, printable
+from ropewalk.cli.tooling import decision_in_words, in_brief, in_full, in_words
 from ropewalk.cli.trouble import Trouble
 
 
@@ -51,6 +52,42 @@ def test_a_question_is_shown_before_what_belongs_to_it() -> None:
     assert asked({"draft": "x", "question": "Send it?"}) == 'Send it?  {"draft": "x"}'
     assert asked("Send it?") == "Send it?"
     assert asked(None) == "null"
+
+
+def test_a_call_that_waits_is_a_question_and_all_that_it_was_given() -> None:
+    call = {"tool": "pay", "call_id": "c1", "when": "before", "arguments": {"to": "Ann", "note": "a\nb"}}
+    assert in_brief(call) == 'May pay run?  pay(to="Ann", note="a\\nb")'
+    assert in_full(call) == ['to: "Ann"', "note:", "  a", "  b"]
+    assert asked(call, kind="approval") == 'May pay run? pay(to="Ann", note="a\\nb")'
+    assert in_full({**call, "when": "after", "arguments": {}, "result": 3}) == ["-> result: 3"]
+    assert asked({"when": "x"}, kind="approval") == '{"when": "x"}'  # a question of the application's own
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"approve": True, "hash": "x"}, "approved"),
+        ({"approve": True, "arguments": {"n": 1}, "hash": "x"}, 'approved, with other arguments: {"n": 1}'),
+        ({"approve": False}, "rejected"),
+        ({"approve": False, "reason": "too dear"}, "rejected: too dear"),
+        ({"approve": False, "expired": True}, "nobody decided in time"),
+        ({"approve": False, "happened": True, "result": "paid"}, 'it did happen: "paid"'),
+        ({"topping": "olives"}, None),
+        (True, None),
+    ],
+)
+def test_a_decision_is_told_in_words(value: Any, words: str | None) -> None:
+    assert decision_in_words(value) == words
+
+
+def test_a_reply_is_told_by_what_it_used_and_asks_for() -> None:
+    calls = [{"name": "look"}, {"name": "look"}, {"name": "send"}]
+    value = {"model": "m", "finish": "stop", "message": {"content": "Well, then.", "tool_calls": calls}}
+    data = {"value": value, "usage": {"input_tokens": 12, "output_tokens": 3}}
+    assert in_words("model_replied", data) == "m: 12+3 tokens: asks for look (2), send"
+    value["message"] = {"content": "Well, then."}
+    assert in_words("model_replied", data) == "m: 12+3 tokens: Well, then."
+    assert in_words("model_replied", data, is_read=True) == "m: 12+3 tokens: stop"
 
 
 def test_nothing_that_steers_a_terminal_gets_through() -> None:

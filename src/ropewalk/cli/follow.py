@@ -193,6 +193,10 @@ class Teller:
             self._running.clear()
             self._line("note", "the run", None, f"goes on ({event.data['reason'].replace('_', ' ')})")
 
+    def _model_replied(self, event: Event) -> None:
+        is_read = self._said and self._speaker is not None and self._running[self._speaker][0] == event.node
+        self._line("note", event.node or "", None, one_line(in_words(event.type, event.data, is_read=is_read)))
+
     def _note(self, event: Event) -> None:
         data = event.data
         if event.type == "custom":

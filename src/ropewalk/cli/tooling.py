@@ -6,13 +6,16 @@ from typing import Any, cast
 KINDS = frozenset({"model_replied", "tool_call", "tool_stopped", "tool_result", "tool_progress", "summary_made"})
 
 
-def in_words(kind: str, data: dict[str, Any]) -> str:
-    """Say what an event of one of `KINDS` tells; a log of another make is told by its name."""
+def in_words(kind: str, data: dict[str, Any], *, is_read: bool = False) -> str:
+    """Say what an event of one of `KINDS` tells; a log of another make is told by its name.
+
+    ``is_read``: a reply's text has been shown while it was written, and is left out.
+    """
     value = data.get("value")
     told: dict[str, Any] = value if isinstance(value, dict) else data  # pyright: ignore[reportUnknownVariableType]  JSON
     match kind:
         case "model_replied":
-            return _reply(told, data.get("usage") or {})
+            return _reply(told, data.get("usage") or {}, is_read=is_read)
         case "tool_call":
             return f"{told.get('tool')}({_arguments(told.get('arguments'))})"
         case "tool_result":
@@ -78,11 +81,15 @@ def decision_in_words(value: Any) -> str | None:
             return None
 
 
-def _reply(told: dict[str, Any], usage: dict[str, Any]) -> str:
+def _reply(told: dict[str, Any], usage: dict[str, Any], *, is_read: bool) -> str:
     message: dict[str, Any] = told.get("message") or {}
     names = [str(call.get("name")) for call in message.get("tool_calls") or ()]
     calls = [f"{name} ({names.count(name)})" if names.count(name) > 1 else name for name in dict.fromkeys(names)]
-    said = f"asks for {', '.join(calls)}" if calls else str(message.get("content") or told.get("finish") or "")
+    said = (
+        f"asks for {', '.join(calls)}"
+        if calls
+        else str((not is_read and message.get("content")) or told.get("finish") or "")
+    )
     tokens = f"{usage.get('input_tokens', 0):g}+{usage.get('output_tokens', 0):g} tokens: " if usage else ""
     return f"{told.get('model', 'model')}: {tokens}{said}"
 
