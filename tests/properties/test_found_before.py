@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -356,6 +357,36 @@ def test_a_lone_step_is_stopped_when_the_run_is_taken() -> None:
         return ended[0] if ended else 1000.0
 
     assert lived(life) < 50
+
+
+def test_a_cleanup_is_not_cut_off_when_its_run_is_found_lost_again() -> None:
+    """Promise 11. Found: what the cleanup itself wrote was refused, and cancelled it a second time."""
+    store = MemoryRunStore()
+
+    async def life(kind: type[Graph[Any]]) -> list[str]:
+        told: list[str] = []
+
+        def made() -> Graph[Any]:
+            async def long(ctx: Context) -> None:
+                try:
+                    await asyncio.sleep(1000)
+                finally:
+                    with suppress(Exception):
+                        await ctx.step("late", lambda: 1)
+                    await asyncio.sleep(1)
+                    told.append("whole")
+
+            return chain(kind(Notes, store=store).add_node(long), "long")
+
+        run = made().start(run_id="r")
+        await asyncio.sleep(6)
+        other = asyncio.create_task(made().open("r").resume())
+        with pytest.raises(RunTaken):
+            await run
+        other.cancel()
+        return told
+
+    assert lived(life) == ["whole"]
 
 
 def test_a_reader_sees_an_entry_whose_acknowledgement_was_lost() -> None:

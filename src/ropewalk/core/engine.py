@@ -135,10 +135,11 @@ class Engine(Ledger):
 
     def lose(self, error: BaseException) -> None:
         """Note that this engine may not go on; wakes whoever waits for the run."""
+        is_first = self.lost is None
         super().lose(error)
         self._wake.set()
         self.feed.wake()
-        if self._awaits_step and self._driver is not None and self._driver is not asyncio.current_task():
+        if is_first and self._awaits_step and self._driver is not None and self._driver is not asyncio.current_task():
             self._driver.cancel()
 
     def verdict(self) -> RunStopped | None:
