@@ -35,7 +35,6 @@ RopewalkError           root.py
 └── GroupMissing, StreamBusy, NotReadable
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.errors.root import RopewalkError, did_you_mean
@@ -218,14 +217,13 @@ __all__ = [
 ]
 
 
-_LATER = ("models", "tools", "messaging")
-"""Families that are loaded when one of theirs is asked for: a graph without models does not wait for them."""
-
-
 def __getattr__(name: str) -> Any:
+    """Load the families of models, tools and messaging when one of theirs is asked for."""
     if name in __all__:
-        for family in _LATER:
-            found = getattr(import_module(f"ropewalk.errors.{family}"), name, None)
+        from ropewalk.errors import messaging, models, tools  # noqa: PLC0415  a graph without models does not wait
+
+        for family in (models, tools, messaging):
+            found = getattr(family, name, None)
             if found is not None:
                 globals()[name] = found
                 return found
