@@ -1,7 +1,7 @@
 """What a benchmark case is: contestants that do the same work, and targets between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.servers import Server
@@ -23,6 +23,8 @@ class Contestant:
     """Whose version is named under the table; what the work itself says of its version comes first."""
     every: int = 1
     """Repeats only in every n-th round; for peers that take long."""
+    environment: Literal["bench", "bench-agents"] = "bench"
+    """Where a peer is installed; all others run where Ropewalk does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,8 @@ class Target:
     """A contestant's name; None when the limit is an amount of its own."""
     times_faster: bool = False
     """True: their cost / ours must be at least ``limit``; False: ours / theirs at most ``limit``."""
+    more: bool = False
+    """True: ours - theirs must be at most ``limit``, which is then an amount and not a ratio."""
     words: str = ""
     """What the table says when the plain sentence would not do."""
     advisory: bool = False
@@ -97,6 +101,11 @@ def pydantic_graph(does: str, *, every: int = 1, **arguments: object) -> Contest
 
 def dbos(does: str, *, every: int = 1, **arguments: object) -> Contestant:
     return peer("dbos", "dbos", f"dbos:{does}", every=every, **arguments)
+
+
+def agents(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:
+    """Return a peer that is a framework of agents."""
+    return replace(peer(name, distribution, does, every=every, **arguments), environment="bench-agents")
 
 
 def peer(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:

@@ -44,9 +44,12 @@ def hold(case: Case, *, quick: bool, peers: bool, bytecode: Path) -> list[Record
         return [Record(contestant=contestant, not_run=str(missing)) for contestant in chosen]
 
 
-def peers_python() -> str:
-    """The interpreter whose environment holds the peers."""
-    return os.environ.get("ROPEWALK_BENCH_PYTHON") or sys.executable
+def interpreter(contestant: Contestant) -> str:
+    """The interpreter in whose environment a contestant is installed."""
+    if contestant.role != "peer":
+        return sys.executable
+    variable = f"ROPEWALK_{contestant.environment.upper().replace('-', '_')}_PYTHON"
+    return os.environ.get(variable) or sys.executable
 
 
 def _held(case: Case, chosen: list[Contestant], *, rounds: int, bytecode: Path) -> list[Record]:
@@ -78,7 +81,7 @@ class _Entrant:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (closed in close)
         self._process = subprocess.Popen(
             [
-                peers_python() if contestant.role == "peer" else sys.executable,
+                interpreter(contestant),
                 *("-m", "benchmarks.worker", contestant.does, json.dumps({**contestant.arguments, **given})),
                 contestant.distribution or "",
             ],

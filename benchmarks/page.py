@@ -20,6 +20,9 @@ inserts of all waiting runs as one statement. Everybody meets the same private P
 (`fsync=on`, `synchronous_commit=on`), each in a database of its own. LangGraph runs with durability "sync".
 For Redis the floor is redis-py by hand: pipelines, a listener with a handler, scripts; all meet the same private Valkey
 (`appendonly yes`, `appendfsync no`). taskiq-redis runs tasks in its own receiver; `limits` counts in its moving window.
+For agents the floor is the loop written by hand over the bare openai SDK, with the same async tool. All ask the same
+strict local provider by Chat Completions; it answers at once, in a process of its own whose time is nobody's. LangGraph
+is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
 so, and counts as neither met nor missed.
 

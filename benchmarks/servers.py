@@ -1,10 +1,13 @@
 """The servers that cases measure against: private ones, as the tests start them; PostgreSQL writes to its disk."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
-Server = Literal["postgres", "redis"]
+Server = Literal["postgres", "redis", "models"]
 
 
 class ServerNotThere(Exception):
@@ -23,6 +26,9 @@ def served(server: Server | None) -> Generator[dict[str, str]]:
     if server is None:
         yield {}
         return
+    if server == "models":
+        yield from _models()
+        return
     from tests.servers.postgres import PostgresServer  # cases without a server need nothing of the tests
     from tests.servers.programs import ServerMissing
     from tests.servers.valkey import RedisServer
@@ -35,3 +41,14 @@ def served(server: Server | None) -> Generator[dict[str, str]]:
         yield {"url": started.url}
     finally:
         started.close()
+
+
+def _models() -> Generator[dict[str, str]]:
+    """The strict local provider, in a process of its own: what it works is nobody's CPU time."""
+    command = [sys.executable, "-m", "ropewalk.testing.provider", "--scenario", "loop", "--keep-requests", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield {"url": json.loads(process.stdout.readline())["base_url"]}
+        finally:
+            process.terminate()

@@ -75,6 +75,8 @@ def _ratio(case: Case, verdict: Verdict) -> str:
     if verdict.ratio is None:
         return "not run"
     shown = next((shown for shown in case.shown if shown.metric == verdict.target.metric), None)
+    if verdict.target.more and shown is not None:
+        return f"{verdict.ratio * shown.scale:+.2f} {shown.unit}"
     if verdict.target.against is None and shown is not None:
         return _amount(shown, verdict.ratio)
     return f"{_number(verdict.ratio)} x"

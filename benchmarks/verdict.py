@@ -13,7 +13,7 @@ class Verdict:
 
     target: Target
     ratio: float | None
-    """Or the amount itself, when the target is against nobody; None when it could not be measured."""
+    """Or an amount, when the target is one; None when it could not be measured."""
     outcome: str
     """``met``, ``missed``, ``not run`` or ``advisory``."""
 
@@ -49,7 +49,7 @@ def _judge(target: Target, mine: Record, by_name: dict[str, Record]) -> Verdict:
 
 
 def _ratio(target: Target, mine: Record, theirs: Record) -> float | None:
-    """Take the median of the ratios within each round, so that a slow minute weighs on both sides."""
+    """Take the median of the ratios (or differences) within each round: a slow minute weighs on both sides."""
     if mine.not_run is not None or theirs.not_run is not None:
         return None
     pairs = [
@@ -59,4 +59,6 @@ def _ratio(target: Target, mine: Record, theirs: Record) -> float | None:
     ]
     if not pairs:
         return None
+    if target.more:
+        return median(own - other for own, other in pairs)
     return median(other / own if target.times_faster else own / other for own, other in pairs)

@@ -1,8 +1,15 @@
 """The cases, in the order of the table."""
 
 from benchmarks.case import Case
-from benchmarks.cases import durability, overhead, postgres, process, redis
+from benchmarks.cases import agents, durability, overhead, postgres, process, redis
 
 
 def all_cases(*, quick: bool) -> list[Case]:
-    return [*overhead.cases(), *durability.cases(), *postgres.cases(), *redis.cases(), *process.cases(quick=quick)]
+    return [
+        *overhead.cases(),
+        *durability.cases(),
+        *postgres.cases(),
+        *redis.cases(),
+        *agents.cases(),
+        *process.cases(quick=quick),
+    ]

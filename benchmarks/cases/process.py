@@ -40,7 +40,10 @@ def _import() -> Case:
                 for name, module in peers.items()
             ),
         ),
-        targets=(Target(metric="cpu", limit=2.0, against="pydantic"),),
+        targets=(
+            Target(metric="cpu", limit=2.0, against="pydantic"),
+            Target(metric="sdks", limit=0, words="loads no SDK of a provider or server"),
+        ),
         rounds=11,
         quick_rounds=5,
     )

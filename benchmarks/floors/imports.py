@@ -7,11 +7,13 @@ from collections.abc import Callable
 from benchmarks.measure import Costs
 
 _CHILD = """
-import time
+import sys, time
 cpu, wall = time.process_time(), time.perf_counter()
 {statement}
-print(time.process_time() - cpu, time.perf_counter() - wall)
+print(time.process_time() - cpu, time.perf_counter() - wall, len({sdks!r} & sys.modules.keys()))
 """
+_SDKS = {"anthropic", "httpx", "httpx2", "mcp", "nats", "openai", "psycopg", "redis"}
+"""What nobody should wait for who does not use it."""
 
 
 def statement(statement: str) -> Callable[[], Costs]:
@@ -19,14 +21,14 @@ def statement(statement: str) -> Callable[[], Costs]:
 
     def repeat() -> Costs:
         child = subprocess.run(
-            [sys.executable, "-c", _CHILD.format(statement=statement)],
+            [sys.executable, "-c", _CHILD.format(statement=statement, sdks=_SDKS)],
             capture_output=True,
             text=True,
             check=False,
         )
         if child.returncode:
             raise ImportError(child.stderr.strip().splitlines()[-1])
-        cpu, wall = child.stdout.split()[-2:]
-        return {"cpu": float(cpu), "wall": float(wall)}
+        cpu, wall, sdks = child.stdout.split()[-3:]
+        return {"cpu": float(cpu), "wall": float(wall), "sdks": float(sdks)}
 
     return repeat

@@ -16,7 +16,7 @@ MAX_STEP_BYTES = 48 * 1024 * 1024
 MAX_ENTRY_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 
-ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="strings"))
+ANY: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_inf_nan="strings", defer_build=True))
 
 
 class RawJson(bytes):

@@ -2,15 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from importlib import metadata
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from ropewalk.contracts import QueuesRuns, RunRecord, RunStore
-from ropewalk.contracts.model import Model
 from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph as DrawnGraph
 from ropewalk.core.picture import Picture
@@ -18,7 +16,12 @@ from ropewalk.core.plan import Place, Plan
 from ropewalk.core.run import Pause, Run, RunStatus
 from ropewalk.errors import PartUnknown
 from ropewalk.events import Entry, Event
-from ropewalk.workers import StuckRun, Worker, stuck_runs
+
+if TYPE_CHECKING:  # slow to load, and most runs need none of it
+    from importlib.metadata import EntryPoints
+
+    from ropewalk.contracts.model import Model
+    from ropewalk.workers import StuckRun, Worker, stuck_runs
 
 __all__ = [
     "Entry",
@@ -44,6 +47,15 @@ __all__ = [
 ]
 
 S = TypeVar("S", bound=BaseModel, default=BaseModel)
+
+
+def __getattr__(name: str) -> Any:
+    """Load what drives the runs of others when it is asked for."""
+    if name not in ("StuckRun", "Worker", "stuck_runs"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ropewalk import workers  # noqa: PLC0415  loads what is used, no more
+
+    return getattr(workers, name)
 
 
 class Graph(DrawnGraph[S]):
@@ -106,7 +118,7 @@ def open_store(url: str) -> RunStore:
         from ropewalk.stores.postgres import PostgresRunStore  # noqa: PLC0415  loads the driver only when used
 
         return PostgresRunStore(url)
-    plugs = metadata.entry_points(group="ropewalk.stores")
+    plugs = _plugs("ropewalk.stores")
     for plug in plugs:
         if plug.name == scheme:
             make: Any = plug.load()
@@ -115,7 +127,7 @@ def open_store(url: str) -> RunStore:
     raise PartUnknown("store", url, [*known, *(f"{plug.name}://" for plug in plugs)])
 
 
-def open_model(name: str) -> Model:
+def open_model(name: str) -> "Model":
     """Return the model of a name: ``openai:gpt-5.4-mini``, ``openai-responses:...``, ``anthropic:claude-sonnet-5``,
     with ``@http://host/v1`` behind it for another server, or what a plug-in offers.
 
@@ -136,12 +148,19 @@ def open_model(name: str) -> Model:
 
         key = _key_for(asked.base_url, "ANTHROPIC_API_KEY")
         return Retrying(AnthropicClient(key, asked.base_url, model=asked.model))
-    plugs = metadata.entry_points(group="ropewalk.models")
+    plugs = _plugs("ropewalk.models")
     for plug in plugs:
         if plug.name == asked.scheme:
             make: Any = plug.load()
             return make(name)
     raise PartUnknown("model", name, [*EXAMPLES, *(f"{plug.name}:" for plug in plugs)])
+
+
+def _plugs(group: str) -> "EntryPoints":
+    """Return what installed packages offer."""
+    from importlib.metadata import entry_points  # noqa: PLC0415  slow to load, and most names are known
+
+    return entry_points(group=group)
 
 
 def _key_for(base_url: str | None, variable: str) -> str | None:

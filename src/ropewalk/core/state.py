@@ -35,7 +35,7 @@ class GraphState(BaseModel):
     ``LastValue[T]``; a plain annotation is a ``LastValue``.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False)
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=False, defer_build=True)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -46,6 +46,9 @@ class GraphState(BaseModel):
             info.default_factory = _empty_history
         if bare:
             cls.model_rebuild(force=True)
+
+
+del GraphState.model_config["defer_build"]  # its own build alone can wait: `import ropewalk` is not to take that long
 
 
 class Write(NamedTuple):

@@ -12,6 +12,8 @@ from ropewalk.errors import ModelReplyUnreadable
 JsonObject = dict[str, Any]
 OURS = frozenset({"messages", "input", "stream"})
 """What a request's ``extra`` may not set: it has fields of its own for them."""
+ALREADY_JSON = frozenset({"messages", "input", "tools"})
+"""Where the bulk of a request is."""
 
 
 class Fold(Protocol):
@@ -41,12 +43,13 @@ class Wire:
 
 
 def sendable(arguments: JsonObject, known: Container[str]) -> JsonObject:
-    """Move what the SDK's ``create`` has no name for into ``extra_body``: the provider is the one to refuse it."""
-    unknown = {name: value for name, value in arguments.items() if name not in known}
-    if not unknown:
-        return arguments
-    kept = {name: value for name, value in arguments.items() if name in known}
-    return {**kept, "extra_body": {**unknown, **below(arguments, "extra_body")}}
+    """Move into ``extra_body`` what the SDK's ``create`` has no name for (the provider is the one to refuse it), and
+    what is JSON already: the SDK would walk through a whole conversation before every call, to make the same of it.
+    """
+    moved = {name: value for name, value in arguments.items() if name in ALREADY_JSON or name not in known}
+    kept = {name: value for name, value in arguments.items() if name not in moved}
+    demanded: JsonObject = {name: [] for name in ALREADY_JSON & moved.keys()}  # what extra_body has counts
+    return {**kept, **demanded, "extra_body": {**moved, **below(arguments, "extra_body")}}
 
 
 def with_extra(body: JsonObject, request: ModelRequest) -> JsonObject:
