@@ -18,6 +18,8 @@ from tests.properties.virtual import VirtualLoop, on
 
 import ropewalk
 from ropewalk import END, START, Graph, GraphState, History, Retry, Token
+from ropewalk.codec import RawJson
+from ropewalk.core.facts import StepFinished, StepRecorded
 from ropewalk.errors import NodeTimeout, RunCancelled, RunFailed, RunFinished
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
@@ -564,3 +566,27 @@ def test_a_cancellation_from_another_process_reaches_a_step_that_writes_nothing(
 
     loop.run_until_complete(main())
     loop.close()
+
+
+def test_a_last_reply_that_lands_with_its_step_after_the_end_counts_for_nothing(store):
+    """Promise 11: late writes are discarded, and harm nobody who waits for the run."""
+
+    async def main():
+        begun = asyncio.Event()
+
+        async def work():
+            begun.set()
+            await asyncio.sleep(3600)
+
+        run = Graph(Log, store=store).add_node(work, name="work").start()
+        await begun.wait()
+        engine = await run.read()
+        await run.cancel("enough")
+        log = await run.history()
+        late = StepRecorded("work#1", "work", "model 1", 1, RawJson(b"1"), "model_replied")
+        await engine.commit([late, StepFinished("work#1", "work", 1, [])])
+        with pytest.raises(RunCancelled):
+            await run
+        assert await run.history() == log
+
+    asyncio.run(main())

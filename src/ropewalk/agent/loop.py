@@ -113,8 +113,9 @@ class Loop:
         await self._check_end(turn, reply)
         calls = self._calls_of(turn, reply)
         said_at_once = [record for call in calls if (record := call.at_once()) is not None]
-        await self.ctx.keep(reply_record(f"model {turn}", reply), *said_at_once)
         is_final = not calls and reply.finish != "paused"
+        at_once = not (is_final and self._ends_the_node())
+        await self.ctx.keep(reply_record(f"model {turn}", reply), *said_at_once, at_once=at_once)
         await tell(self.host.on_message, of_reply(reply, turn, is_final=is_final, now=time.time()))
         return reply, calls
 
@@ -307,6 +308,14 @@ class Loop:
                     return True
                 self._misfit(end.outcome.error or "")
         return False
+
+    def _ends_the_node(self) -> bool:
+        """Tell whether nothing comes between a final reply and the end of the node: nobody who is told of the reply,
+        nobody who counts what it used, no schema that it may not fit.
+        """
+        agent = self.agent
+        silent = self.host.on_message is None and agent.output is None and agent.options.limits is None
+        return silent and not isinstance(self.ctx, ToolContext)
 
     def _misfit(self, why: str) -> None:
         self._misfits += 1

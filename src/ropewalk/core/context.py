@@ -51,7 +51,7 @@ class Recorder(Protocol):
     run_id: str
     schedule: Schedule
 
-    async def record(self, step: Step, facts: Sequence[StepRecorded]) -> None: ...
+    async def record(self, step: Step, facts: Sequence[StepRecorded], *, at_once: bool = True) -> None: ...
 
     def emit(self, step: Step, kind: str, data: Any) -> None: ...
 
@@ -161,15 +161,19 @@ class Context:
         """Return what `keep` has put into the log in this attempt or an earlier one."""
         return self._step.records.get((self._prefix + name, nth))
 
-    async def keep(self, *records: Record) -> None:
-        """Put records into the log, all of them in one append; returns when they are durable. Raises `TooLarge`."""
+    async def keep(self, *records: Record, at_once: bool = True) -> None:
+        """Put records into the log, all of them in one append; returns when they are durable. Raises `TooLarge`.
+
+        Not ``at_once``: for a model's reply after which the node has but to end. It is written together with that, in
+        one append less; whoever dies before has not kept it.
+        """
         facts: list[StepRecorded] = []
         for kind, name, value, nth, usage in records:
             raw = RawJson(dump_json(value))
             if len(raw) > MAX_VALUE_BYTES:
                 raise TooLarge(f"What {self.node!r} keeps as {name!r}", len(raw), MAX_VALUE_BYTES)
             facts.append(StepRecorded(self._step.id, self.node, self._prefix + name, nth, raw, kind, usage))
-        await self._record(facts)
+        await self._record(facts, at_once=at_once)
 
     @property
     def schedule(self) -> Schedule:
@@ -185,10 +189,10 @@ class Context:
         """Call a plain function where it cannot block the loop."""
         return await self._recorder.in_thread(self.node, fn, *args, **kwargs)
 
-    async def _record(self, facts: list[StepRecorded]) -> None:
+    async def _record(self, facts: list[StepRecorded], *, at_once: bool = True) -> None:
         if self._whole.closed:
             raise asyncio.CancelledError("this attempt has ended; its late results are discarded")
-        await self._recorder.record(self._step, facts)
+        await self._recorder.record(self._step, facts, at_once=at_once)
 
     # -- telling ------------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,8 @@ class Engine(Ledger):
         """Steps that the next free worker task takes."""
         self._landed: list[tuple[Step, Outcome]] = []
         """Outcomes that wait for the next commit."""
+        self._last_words: dict[str, list[StepRecorded]] = {}
+        """Replies, by step, that are committed with what comes next of their step: as a rule its outcome."""
         self._delayed: dict[str, asyncio.TimerHandle] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._driver: asyncio.Task[None] | None = None
@@ -162,11 +164,15 @@ class Engine(Ledger):
 
     # -- what contexts use --------------------------------------------------------------------------------------------
 
-    async def record(self, step: Step, facts: Sequence[StepRecorded]) -> None:
+    async def record(self, step: Step, facts: Sequence[StepRecorded], *, at_once: bool = True) -> None:
+        facts = [*self._last_words.pop(step.id, ()), *facts]
         try:
             if self.schedule.steps.get(step.id) is not step:
                 raise TooLate
-            await self.commit_whole(facts)
+            if at_once or step.firing.scope.plan.choosing[step.place.index] == "awaited":  # its end may be far off
+                await self.commit_whole(facts)
+            else:
+                self._last_words[step.id] = facts
         except TooLate:  # the run has ended; the cancellation of this step is on its way
             await asyncio.sleep(GRACE_SECONDS)
             raise asyncio.CancelledError from None
@@ -216,6 +222,7 @@ class Engine(Ledger):
                 self.in_flight.clear()
             self._queue.clear()
             self._landed.clear()
+            self._last_words.clear()
             self.schedule.ready = self.schedule.pending()  # what was queued or delayed starts at the next go
             self.feed.wake()
 
@@ -261,7 +268,7 @@ class Engine(Ledger):
             if me.cancelling():
                 forget_cancellations(me)
             landed = loop.time()
-            if type(outcome) is StepFinished and not feed.has_heard(step.id):
+            if type(outcome) is StepFinished and not feed.has_heard(step.id) and not self._last_words:
                 later = self.commit_now((outcome,))
                 if later is not None:
                     await later
@@ -358,14 +365,15 @@ class Engine(Ledger):
     async def _commit_outcomes(self, landed: list[tuple[Step, Outcome]]) -> None:
         facts: list[Fact] = []
         for step, outcome in landed:
+            said = self._last_words.pop(step.id, [])
             match outcome:
                 case StepFinished():
-                    text = self.feed.text_of(step.id)
-                    facts.append(outcome if text is None else outcome._replace(text=text))
+                    text = None if said else self.feed.text_of(step.id)  # what was said is in the reply
+                    facts += [*said, outcome if text is None else outcome._replace(text=text)]
                 case Failed():
-                    facts.append(self._failure(step, outcome))
+                    facts += [*said, self._failure(step, outcome)]
                 case Asked():
-                    facts += self._questions(step, outcome)
+                    facts += [*said, *self._questions(step, outcome)]
                 case Gone():
                     self.feed.forget(step.id)
                     self.in_flight.pop(step.id, None)

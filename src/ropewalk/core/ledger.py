@@ -229,13 +229,13 @@ class Ledger(Fold):
         if not self._is_over():
             return facts
         status = self.schedule.status
+        if facts and all(isinstance(fact, StepRecorded) for fact in facts):
+            raise TooLate
         for fact in facts:
-            if isinstance(fact, StepRecorded):
-                raise TooLate
             if status in ("DONE", "CANCELLED") and isinstance(fact, RunStopped | StateEdited):
                 what = "ending it" if isinstance(fact, RunStopped) else "editing its state"
                 raise RunFinished(self.run_id, status, what)
-        allowed = [fact for fact in facts if not isinstance(fact, OUTCOMES)]
+        allowed = [fact for fact in facts if not isinstance(fact, (*OUTCOMES, StepRecorded))]
         return allowed if allowed or not facts else None
 
     def _append(self, store: RunStore, batch: list[Logged]) -> Awaitable[None]:
