@@ -590,3 +590,38 @@ def test_a_last_reply_that_lands_with_its_step_after_the_end_counts_for_nothing(
         assert await run.history() == log
 
     asyncio.run(main())
+
+
+def test_a_cancellation_reaches_a_step_though_its_graph_is_at_work_in_another_loop_too():
+    """Promise 11: each loop looks after what is driven in it."""
+    store = MemoryRunStore()
+    one, other = VirtualLoop(), VirtualLoop()
+    graph = Graph(Log, store=store, execution_timeout=None)
+    ended = []
+
+    @graph.node
+    async def work(ctx):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append((ctx.run_id, asyncio.get_running_loop().time()))
+
+    async def begun(run_id):
+        run = graph.start(run_id=run_id)
+        await run.admitted()
+        await asyncio.sleep(0.1)
+        return run
+
+    async def cancelled(run):
+        await Graph(Log, store=store).add_node(lambda: None, name="work").open(run.run_id).cancel("from outside")
+        with pytest.raises(RunCancelled, match="from outside"):
+            await run
+
+    run = one.run_until_complete(begun("r"))
+    left = other.run_until_complete(begun("s"))
+    one.run_until_complete(cancelled(run))
+    other.run_until_complete(cancelled(left))
+    assert [run_id for run_id, _ in ended] == ["r", "s"]
+    assert all(at < 20 for _, at in ended)
+    one.close()
+    other.close()

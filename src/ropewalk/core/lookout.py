@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import weakref
 from collections.abc import Iterable
 
 from ropewalk.contracts import RunStore
@@ -16,33 +17,34 @@ _EVERY_SECONDS = 5.0
 
 
 class Lookout:
-    """Rounds in one event loop after the other; they end when nothing is driven any more."""
+    """Rounds in each event loop for what is driven there; they end when nothing is any more."""
 
     def __init__(self) -> None:
-        self._engines: dict[Engine, int] = {}
+        self._watched: dict[Engine, int] = {}
         """What is driven, with the number of its newest entry at the last round."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        """Where the next round is due."""
-        self._round: asyncio.Task[None] | None = None
+        self._rounds: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None] | None]
+        self._rounds = weakref.WeakKeyDictionary()
+        """Loops in which a round is due, with the last one that asked the store."""
 
     def watch(self, engine: Engine, driver: "asyncio.Task[None]") -> None:
         """Look after ``engine`` until its driver ends; call it in the driver's loop."""
-        self._engines[engine] = engine.schedule.number
-        driver.add_done_callback(lambda _: self._engines.pop(engine, None))
-        if self._loop is not driver.get_loop():
-            self._loop = driver.get_loop()
-            self._loop.call_later(_EVERY_SECONDS, self._begin_round, self._loop)
+        loop = driver.get_loop()
+        self._watched[engine] = engine.schedule.number
+        driver.add_done_callback(lambda _: self._watched.pop(engine, None))
+        if loop not in self._rounds:
+            self._rounds[loop] = None
+            loop.call_later(_EVERY_SECONDS, self._begin_round, loop)
 
     def _begin_round(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not loop:
+        here = {engine: number for engine, number in list(self._watched.items()) if engine.loop is loop}
+        if not here:
+            del self._rounds[loop]
             return
-        if not self._engines:
-            self._loop = None
-            return
-        quiet = [engine for engine, number in self._engines.items() if engine.schedule.number == number]
-        self._engines = {engine: engine.schedule.number for engine in self._engines}
-        if quiet and (self._round is None or self._round.done()):
-            self._round = loop.create_task(_find_lost(quiet), name="ropewalk lookout")
+        quiet = [engine for engine, number in here.items() if engine.schedule.number == number]
+        self._watched.update((engine, engine.schedule.number) for engine in here)
+        last = self._rounds[loop]
+        if quiet and (last is None or last.done()):
+            self._rounds[loop] = loop.create_task(_find_lost(quiet), name="ropewalk lookout")
         loop.call_later(_EVERY_SECONDS, self._begin_round, loop)
 
 
