@@ -15,6 +15,7 @@ from ropewalk.errors import (
     RunInterrupted,
     RunNotFound,
     RunPaused,
+    StoreUnavailable,
 )
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
@@ -667,5 +668,33 @@ def test_what_is_written_after_the_end_is_what_the_next_run_begins_with():
         assert graph.state.value == "after"
         await graph.execute()
         assert "saw after" in graph.state.log[-1]
+
+    asyncio.run(main())
+
+
+class RefusesForks(MemoryRunStore):
+    """Is away once, when a fork is to be admitted."""
+
+    is_away = True
+
+    async def create(self, run, bodies):
+        if run.parent is not None and self.is_away:
+            self.is_away = False
+            raise StoreUnavailable("The store is away.")
+        return await super().create(run, bodies)
+
+
+def test_a_fork_that_could_not_be_made_is_made_by_the_next_resume_with_its_edits():
+    async def main():
+        graph = noting(store=RefusesForks())
+        graph.gate.set()
+        parent = await graph.execute()
+        graph.load_from_checkpoint(parent, "2")
+        graph.update_state_and_checkpoint({"value": "EDITED"})
+        with pytest.raises(StoreUnavailable):
+            await graph.resume()
+        await graph.resume()
+        assert graph.chain_id != parent
+        assert graph.state.log[-1] == "saw EDITED and ['first']"
 
     asyncio.run(main())

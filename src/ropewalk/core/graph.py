@@ -337,9 +337,8 @@ class Graph(Generic[S]):
         """
         run = self._current()
         if self._resume_at is not None:
-            at, self._resume_at = self._resume_at, None
-            edits, self._fork_edits = self._fork_edits, []
-            self._run = run = await self._ready().fork(run, at, edits)
+            run = await self._ready().fork(run, self._resume_at, self._fork_edits)
+            self._take(run)
         run.set_limits(timeout, max_node_iterations)
         return await self._driven(run, run.resume())
 
