@@ -207,7 +207,7 @@ def test_no_token_waits_for_redis(how: str, kind: str, server: RedisServer, capf
             pairs = [(await first_token_seconds(plain), await first_token_seconds(publishing)) for _ in range(30)]
             more = median(with_redis - without for without, with_redis in pairs)
             usual = median(without for without, _ in pairs)  # a busy machine is slow at everything
-            assert more < max(0.002, usual / 2), f"{more * 1000:.2f} ms later than {usual * 1000:.2f} ms"
+            assert more < max(0.01, usual), f"{more * 1000:.2f} ms later than {usual * 1000:.2f} ms"
             assert max(with_redis for _, with_redis in pairs) < 1
             ends_at = time.monotonic() + 20
             while how != "works" and publishing.dropped_events < 30 * 10:

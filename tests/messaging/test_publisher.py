@@ -172,6 +172,24 @@ def test_a_frozen_server_costs_nothing_but_the_events(redis_prefix: str, own_red
     ear.close()
 
 
+def test_a_queue_that_is_given_up_while_the_server_is_asked_does_no_harm(
+    redis_prefix: str, own_redis: RedisServer
+) -> None:
+    ear = Ear(own_redis.url, redis_prefix)
+    publisher = RedisPublisher(own_redis.url)
+    own_redis.freeze()
+    publisher.publish(redis_prefix, b"given up")
+    time.sleep(0.1)  # nobody can see that the thread asks whether the server is there
+    publisher.close(0)
+    assert publisher.dropped == 1
+    own_redis.thaw()
+    publisher.publish(redis_prefix, b"after")
+    assert ear.hear(1) == [b"after"]
+    assert publisher.dropped == 1
+    publisher.close()
+    ear.close()
+
+
 @pytest.mark.slow
 def test_a_server_that_freezes_puts_an_end_off_for_a_bounded_time(redis_prefix: str, own_redis: RedisServer) -> None:
     publisher = RedisPublisher(own_redis.url)

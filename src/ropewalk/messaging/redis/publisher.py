@@ -86,6 +86,7 @@ class RedisPublisher:
             self._closing = True
             self._change.notify_all()
             self._change.wait_for(lambda: not self._runs or self._trouble, seconds)
+            self._closing = False  # what is published after this waits as ever
             self._drop_queue("The process has ended.")
             thread = self._thread if not self._runs else None
         if thread is not None:
@@ -106,7 +107,6 @@ class RedisPublisher:
         self._is_dropping = False
 
     def _start(self) -> None:
-        self._closing = False
         self._thread = threading.Thread(target=self._run, name="ropewalk-publisher", daemon=True)
         try:
             self._thread.start()
@@ -131,6 +131,9 @@ class RedisPublisher:
                     is_known, pause = False, min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * pause))
                     self._note(str(problem))
         finally:
+            with self._change:
+                if self._thread is threading.current_thread():  # else the next one is at work already
+                    self._runs = False
             driver.close()
 
     def _is_wanted(self, pause: float) -> bool:
@@ -149,10 +152,13 @@ class RedisPublisher:
 
     def _send(self, driver: SyncDriver) -> None:
         with self._change:
-            batch = [self._take()]
-            left = _BATCH_BYTES - batch[0].size
-            while self._queue and (left := left - self._queue[0].size) >= 0:
+            batch: list[_Event] = []
+            left = _BATCH_BYTES
+            while self._queue and (not batch or self._queue[0].size <= left):
                 batch.append(self._take())
+                left -= batch[-1].size
+        if not batch:  # given up by `close` while the server was asked
+            return
         try:
             refused = _refused(driver, [("PUBLISH", event.channel, event.body) for event in batch])
         except RedisProblem as problem:
