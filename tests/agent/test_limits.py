@@ -151,7 +151,16 @@ def test_tools_are_limited_too_and_none_of_a_round_that_is_too_much_runs() -> No
     asyncio.run(main())
 
 
-def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many() -> None:
+class SlowStore(MemoryRunStore):
+    """What was asked is not in the log for a while."""
+
+    async def append(self, run_id: str, **entries: Any) -> None:
+        await asyncio.sleep(0.02)
+        await super().append(run_id, **entries)
+
+
+@pytest.mark.parametrize("store", [None, SlowStore()], ids=["no store", "a slow store"])
+def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many(store: MemoryRunStore | None) -> None:
     async def main() -> None:
         asked = 0
 
@@ -161,7 +170,7 @@ def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many() -
             await asyncio.sleep(0.01)
             return ToolCall("work")
 
-        graph: ToolGraph[ToolState] = ToolGraph("shared")
+        graph: ToolGraph[ToolState] = ToolGraph("shared", store=store)
         options = ToolLoopOptions(limits=Limits(calls=5))
         for name in "abc":
             graph.add_tool_node(name, [work], ScriptedModel(answer), options)
