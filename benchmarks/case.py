@@ -39,6 +39,8 @@ class Target:
     """True: their cost / ours must be at least ``limit``; False: ours / theirs at most ``limit``."""
     more: bool = False
     """True: ours - theirs must be at most ``limit``, which is then an amount and not a ratio."""
+    unit: str = "x"
+    """Of an amount that is not among the metrics shown."""
     words: str = ""
     """What the table says when the plain sentence would not do."""
     advisory: bool = False

@@ -66,7 +66,7 @@ def _amount(shown: Shown, cost: float | None) -> str:
 
 
 def _number(number: float) -> str:
-    if abs(number) >= 100:
+    if abs(number) >= 100 or number == 0:
         return f"{number:,.0f}"
     return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
 
@@ -79,7 +79,7 @@ def _ratio(case: Case, verdict: Verdict) -> str:
         return f"{verdict.ratio * shown.scale:+.2f} {shown.unit}"
     if verdict.target.against is None and shown is not None:
         return _amount(shown, verdict.ratio)
-    return f"{_number(verdict.ratio)} x"
+    return f"{_number(verdict.ratio)} {verdict.target.unit}"
 
 
 def _target(target: Target) -> str:

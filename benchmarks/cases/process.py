@@ -42,7 +42,7 @@ def _import() -> Case:
         ),
         targets=(
             Target(metric="cpu", limit=2.0, against="pydantic"),
-            Target(metric="sdks", limit=0, words="loads no SDK of a provider or server"),
+            Target(metric="sdks", limit=0, unit="SDKs", words="loads no SDK of a provider or server"),
         ),
         rounds=11,
         quick_rounds=5,

@@ -10,6 +10,8 @@ from tests.agent.scenes import drawn, said, started
 from ropewalk import (
     END,
     START,
+    Agent,
+    Context,
     Limits,
     RunStatus,
     ScriptedModel,
@@ -17,6 +19,7 @@ from ropewalk import (
     ToolCall,
     ToolGraph,
     ToolLoopOptions,
+    ToolNode,
     ToolState,
     Usage,
     tool,
@@ -151,7 +154,16 @@ def test_tools_are_limited_too_and_none_of_a_round_that_is_too_much_runs() -> No
     asyncio.run(main())
 
 
-def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many() -> None:
+class SlowStore(MemoryRunStore):
+    """What was asked is not in the log for a while."""
+
+    async def append(self, run_id: str, **entries: Any) -> None:
+        await asyncio.sleep(0.02)
+        await super().append(run_id, **entries)
+
+
+@pytest.mark.parametrize("store", [None, SlowStore()], ids=["no store", "a slow store"])
+def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many(store: MemoryRunStore | None) -> None:
     async def main() -> None:
         asked = 0
 
@@ -161,7 +173,7 @@ def test_loops_side_by_side_share_the_limit_and_none_takes_one_call_too_many() -
             await asyncio.sleep(0.01)
             return ToolCall("work")
 
-        graph: ToolGraph[ToolState] = ToolGraph("shared")
+        graph: ToolGraph[ToolState] = ToolGraph("shared", store=store)
         options = ToolLoopOptions(limits=Limits(calls=5))
         for name in "abc":
             graph.add_tool_node(name, [work], ScriptedModel(answer), options)
@@ -204,5 +216,50 @@ def test_usage_outlives_a_snapshot() -> None:
         (pause,) = new.open_pauses.values()
         assert pause.fact.expires_at == run.pauses[0].expires_at
         assert pause.fact.otherwise == b'{"approve":false,"expired":true}'
+
+    asyncio.run(main())
+
+
+class StoreBusyWithAnother(MemoryRunStore):
+    """Takes long over what the node `busy` keeps: what others wrote meanwhile waits for its turn."""
+
+    async def append(self, run_id: str, **entries: Any) -> None:
+        if any(b"step_recorded" in body for body in entries["bodies"]):
+            await asyncio.sleep(0.2)
+        await super().append(run_id, **entries)
+
+
+def test_a_reply_that_waits_for_its_commit_counts() -> None:
+    async def main() -> None:
+        asked = 0
+
+        async def answer(_: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(0.02)
+            return "done"
+
+        async def busy(ctx: Context) -> None:
+            async def one() -> int:
+                return 1
+
+            await ctx.step("busy", one)
+
+        options = ToolLoopOptions(limits=Limits(calls=1))
+        node = ToolNode(Agent(name="late", model=ScriptedModel(answer), options=options))
+
+        async def late(state: ToolState, ctx: Context) -> Any:
+            await asyncio.sleep(0.1)
+            return await node(state, ctx)
+
+        graph: ToolGraph[ToolState] = ToolGraph("shared", store=StoreBusyWithAnother())
+        graph.add_tool_node("early", [], ScriptedModel(answer), options)
+        graph.add_node(busy).add_node(late)
+        for name in ("early", "late", "busy"):
+            graph.add_edge(START, name).add_edge(name, END)
+        run = graph.start(ToolState(messages=said()))
+        assert await run.wait() is RunStatus.FAILED
+        assert reached(run).limit == "calls"
+        assert asked == 1
 
     asyncio.run(main())

@@ -2,8 +2,7 @@
 
 import contextlib
 import weakref
-from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
 from typing import Any, cast
 
@@ -12,47 +11,66 @@ from ropewalk.contracts.model import Usage
 from ropewalk.core.schedule import Schedule
 from ropewalk.errors import ModelLimitReached
 
-_UNDER_WAY: "weakref.WeakKeyDictionary[Schedule, Counter[str]]" = weakref.WeakKeyDictionary()
-"""Calls that have been let go and are not in the log yet: two loops of one run must not both take the last one."""
+Missing = Callable[[], int]
+"""Tells how many of the calls that were let go the run's fold does not have yet."""
 _USAGE = frozenset(field.name for field in fields(Usage))
+
+
+class _UnderWay:
+    """Calls of one run that have been let go: two of its loops must not both take the last one."""
+
+    def __init__(self) -> None:
+        self.models: list[Missing] = []
+        self.tools: list[Missing] = []
+
+
+_UNDER_WAY: "weakref.WeakKeyDictionary[Schedule, _UnderWay]" = weakref.WeakKeyDictionary()
 
 
 @contextlib.contextmanager
 def one_model_call(
-    limits: Limits | None, schedule: Schedule, model: str, max_tokens: int | None
+    limits: Limits | None, schedule: Schedule, model: str, max_tokens: int | None, missing: Missing
 ) -> Generator[int | None]:
     """Let a model be asked once more, with as many tokens as it may still write. Raises `ModelLimitReached`.
 
-    Limits are those of the run: all of its loops count.
+    Limits are those of the run: all of its loops count. Leave it when the reply is in the log, or there is none.
     """
     if limits is None:
         yield max_tokens
         return
-    under_way = _UNDER_WAY.setdefault(schedule, Counter())
+    under_way = _UNDER_WAY.setdefault(schedule, _UnderWay()).models
     used = Usage(**{name: cast("Any", amount) for name, amount in schedule.usage.items() if name in _USAGE})
-    limits.check(used, int(schedule.usage.get("model_calls") or 0) + under_way["model_calls"], model=model)
-    under_way["model_calls"] += 1
-    try:
+    limits.check(used, _with(schedule, "model_calls", under_way), model=model)
+    with _listed(missing, under_way):
         yield min(filter(None, (max_tokens, *_left(limits, used))), default=None)
-    finally:
-        under_way["model_calls"] -= 1
 
 
 @contextlib.contextmanager
-def more_tool_calls(most: int | None, schedule: Schedule, count: int) -> Generator[None]:
-    """Let ``count`` more tools be called. Raises `ModelLimitReached` before the first one when they are too many."""
+def more_tool_calls(most: int | None, schedule: Schedule, missing: Missing) -> Generator[None]:
+    """Let the ``missing`` tools be called. Raises `ModelLimitReached` before the first one when they are too many."""
+    count = missing()
     if most is None or not count:
         yield
         return
-    under_way = _UNDER_WAY.setdefault(schedule, Counter())
-    used = (schedule.usage.get("tool_calls") or 0) + under_way["tool_calls"]
+    under_way = _UNDER_WAY.setdefault(schedule, _UnderWay()).tools
+    used = _with(schedule, "tool_calls", under_way)
     if used + count > most:
         raise ModelLimitReached("tool_calls", most, used)
-    under_way["tool_calls"] += count
+    with _listed(missing, under_way):
+        yield
+
+
+def _with(schedule: Schedule, name: str, under_way: list[Missing]) -> int:
+    return int(schedule.usage.get(name) or 0) + sum(missing() for missing in under_way)
+
+
+@contextlib.contextmanager
+def _listed(missing: Missing, under_way: list[Missing]) -> Generator[None]:
+    under_way.append(missing)
     try:
         yield
     finally:
-        under_way["tool_calls"] -= count
+        under_way.remove(missing)
 
 
 def _left(limits: Limits, used: Usage) -> Iterator[int]:

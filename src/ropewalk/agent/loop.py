@@ -11,8 +11,8 @@ It runs again from its first line after each answer, each takeover, each resume;
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, aclosing
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, cast
@@ -22,16 +22,17 @@ from ropewalk.agent.callbacks import of_reply, of_result, tell
 from ropewalk.agent.calls import Ended, OneCall
 from ropewalk.agent.hosting import Host
 from ropewalk.agent.journal import SUMMARY_MADE, message_id, read_reply, reply_record, used
-from ropewalk.agent.limits import more_tool_calls, one_model_call
+from ropewalk.agent.limits import Missing, more_tool_calls, one_model_call
 from ropewalk.agent.outcomes import ToolOutcome, log_of, message_of
 from ropewalk.agent.output import complaint
 from ropewalk.agent.state_of_tools import StateOfTools
 from ropewalk.agent.summary import parted, request_to_sum_up, with_summary
 from ropewalk.agent.telling import Teller, ToolContext
+from ropewalk.agent.together import all_of
 from ropewalk.agent.tool_state import ConversationSummary, ToolCallLog
 from ropewalk.contracts.messages import LLMMessage, ToolCall
 from ropewalk.contracts.model import Model, ModelRequest, Reply
-from ropewalk.core.context import Asking, Context, Record
+from ropewalk.core.context import Context, Record
 from ropewalk.errors import ModelLimitReached, OutputInvalid, ReplyCutOff, ReplyNotFinal, ReplyRefused, ToolErrors
 
 
@@ -109,36 +110,37 @@ class Loop:
         if raw is not None:
             reply = read_reply(raw)
             return reply, self._calls_of(turn, reply)
-        reply = _with_own_ids(await self._ask(turn), turn)
-        await self._check_end(turn, reply)
-        calls = self._calls_of(turn, reply)
-        said_at_once = [record for call in calls if (record := call.at_once()) is not None]
-        is_final = not calls and reply.finish != "paused"
-        at_once = not (is_final and self._ends_the_node())
-        await self.ctx.keep(reply_record(f"model {turn}", reply), *said_at_once, at_once=at_once)
+        with ExitStack() as let_go:
+            reply = _with_own_ids(await self._ask(turn, let_go), turn)
+            await self._check_end(turn, reply)
+            calls = self._calls_of(turn, reply)
+            said_at_once = [record for call in calls if (record := call.at_once()) is not None]
+            is_final = not calls and reply.finish != "paused"
+            at_once = not (is_final and self._ends_the_node())
+            await self.ctx.keep(reply_record(f"model {turn}", reply), *said_at_once, at_once=at_once)
         await tell(self.host.on_message, of_reply(reply, turn, is_final=is_final, now=time.time()))
         return reply, calls
 
-    async def _ask(self, turn: int) -> Reply:
+    async def _ask(self, turn: int, let_go: ExitStack) -> Reply:
         options = self.agent.options
         model = self._model(self.agent.model)
         if turn > self._first.options.max_iterations:
             limit = self._first.options.max_iterations
             raise ModelLimitReached("max_iterations", limit, turn - 1, model=options.model or model.name)
         messages = await self._shown(model)
-        with self._let_ask(model, options.max_tokens) as max_tokens:
-            request = ModelRequest(
-                messages=tuple(messages),
-                tools=self.toolbox.specs,
-                model=options.model,
-                max_tokens=max_tokens,
-                temperature=options.temperature,
-                tool_choice=options.tool_choice if turn == 1 or options.tool_choice in ("auto", "none") else None,
-                output_schema=self.agent.output.native if self.agent.output is not None else None,
-                idempotency_key=f"{self.ctx.idempotency_key}/model {turn}",
-                extra=options.api_kwargs,
-            )
-            return await self._streamed(model, request)
+        max_tokens = let_go.enter_context(self._let_ask(model, options.max_tokens, self._reply_missing(turn)))
+        request = ModelRequest(
+            messages=tuple(messages),
+            tools=self.toolbox.specs,
+            model=options.model,
+            max_tokens=max_tokens,
+            temperature=options.temperature,
+            tool_choice=options.tool_choice if turn == 1 or options.tool_choice in ("auto", "none") else None,
+            output_schema=self.agent.output.native if self.agent.output is not None else None,
+            idempotency_key=f"{self.ctx.idempotency_key}/model {turn}",
+            extra=options.api_kwargs,
+        )
+        return await self._streamed(model, request)
 
     async def _streamed(self, model: Model, request: ModelRequest) -> Reply:
         options = self.agent.options
@@ -161,10 +163,7 @@ class Loop:
         calls = reply.message.tool_calls
         if reply.finish in ("stop", "paused") or (reply.finish == "tool_calls" and calls):
             return
-        nth = 1
-        while self.ctx.kept(f"model {turn} unusable", nth) is not None:
-            nth += 1
-        await self.ctx.keep(reply_record(f"model {turn} unusable", reply, nth))
+        await self.ctx.keep(reply_record(f"model {turn} unusable", reply, self._next_unusable(turn)))
         text = reply.message.text
         if reply.finish in ("length", "context"):
             raise ReplyCutOff(reply.model, reply.finish, text)
@@ -222,15 +221,15 @@ class Loop:
             return sent
         asked = request_to_sum_up(how.prompt, fresh, talk.summary.text if talk.summary is not None else None)
         writer = model if how.model is None else self._model(how.model)
-        with self._let_ask(writer, None) as max_tokens:
+        record_name = f"summary {self._summaries + 1}"
+        with self._let_ask(writer, None, lambda: int(self.ctx.kept(record_name) is None)) as max_tokens:
             name = self.agent.options.model if how.model is None else None
             reply = await writer.answer(ModelRequest(messages=asked, model=name, max_tokens=max_tokens))
-        if reply.finish != "stop":
-            raise ReplyCutOff(reply.model, reply.finish, reply.message.text)
-        talk.summary = ConversationSummary(text=reply.message.text, until=cut.old[-1].id)
-        self._summaries += 1
-        record = Record(SUMMARY_MADE, f"summary {self._summaries}", talk.summary.model_dump(), 1, used(reply))
-        await self.ctx.keep(record)
+            if reply.finish != "stop":
+                raise ReplyCutOff(reply.model, reply.finish, reply.message.text)
+            talk.summary = ConversationSummary(text=reply.message.text, until=cut.old[-1].id)
+            self._summaries += 1
+            await self.ctx.keep(Record(SUMMARY_MADE, record_name, talk.summary.model_dump(), 1, used(reply)))
         return with_summary(cut, talk.summary)
 
     # -- the calls of a reply -----------------------------------------------------------------------------------------
@@ -239,8 +238,12 @@ class Loop:
         """Bring all calls to their end and tell the model; return whether that ends the loop."""
         if self.state is not None:
             self.state.begin_round(self._talk.whole)
-        new = sum(self.ctx.kept(f"tool {call.key}") is None for call in calls)
-        with more_tool_calls(self.agent.options.max_tool_calls, self.ctx.schedule, new):
+
+        def missing() -> int:
+            return sum(self.ctx.kept(f"tool {call.key}") is None for call in calls)
+
+        new = missing()
+        with more_tool_calls(self.agent.options.max_tool_calls, self.ctx.schedule, missing):
             ended = await all_of([call.end() for call in calls])
         await self._tell_results(turn, ended, is_new=new > 0)
         aborting = next((end for call, end in zip(calls, ended, strict=True) if end.counts and _aborts(call)), None)
@@ -341,33 +344,25 @@ class Loop:
             raise TypeError(f"Agent {self.agent.name!r} has no model. Give it one: model=... or llm_client=...")
         return self.host.prepare(model)
 
-    def _let_ask(self, model: Model, max_tokens: int | None) -> AbstractContextManager[int | None]:
+    def _let_ask(self, model: Model, max_tokens: int | None, missing: Missing) -> AbstractContextManager[int | None]:
         options = self.agent.options
-        return one_model_call(options.limits, self.ctx.schedule, options.model or model.name, max_tokens)
+        return one_model_call(options.limits, self.ctx.schedule, options.model or model.name, max_tokens, missing)
+
+    def _reply_missing(self, turn: int) -> Missing:
+        """Return what tells whether the reply that is asked for now is in the log: as one, or as an unusable one."""
+        nth = self._next_unusable(turn)
+        return lambda: int(
+            self.ctx.kept(f"model {turn}") is None and self.ctx.kept(f"model {turn} unusable", nth) is None
+        )
+
+    def _next_unusable(self, turn: int) -> int:
+        nth = 1
+        while self.ctx.kept(f"model {turn} unusable", nth) is not None:
+            nth += 1
+        return nth
 
     def _say(self, message: LLMMessage) -> None:
         self._talk.added.append(message)
-
-
-async def all_of(works: list[Coroutine[Any, Any, Ended]]) -> list[Ended]:
-    """Do all of it at once and wait for all, whatever becomes of some; then raise what one raised, an error first."""
-    if len(works) == 1:
-        return [await works[0]]
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()
-        raise
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, Asking)):
-        raise error
-    return [task.result() for task in tasks]
 
 
 def _aborts(call: OneCall) -> bool:

@@ -1,7 +1,6 @@
 """Finds every mistake in a drawing before it runs: all of them at once, each with what to do."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ropewalk.core.drawn import Drawing, Drawn, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
@@ -61,6 +60,8 @@ def _mended(edge: Drawn, drawing: Drawing) -> Drawn | None:
 def _nearest(name: str, drawing: Drawing) -> str | None:
     if name in drawing.nodes or name in (START, END):
         return name
+    from difflib import get_close_matches  # noqa: PLC0415  slow to load, and few graphs have a name mistyped
+
     return next(iter(get_close_matches(name, drawing.nodes, n=1, cutoff=0.5)), None)
 
 

@@ -185,10 +185,19 @@ class Ledger(Fold):
 
     async def commit_whole(self, facts: Facts) -> None:
         """Commit for a caller who may be cancelled meanwhile: the facts are committed all the same."""
+        if self._waits_for_nothing(facts):  # so there is no meanwhile
+            await self.commit(facts)
+            return
         task = asyncio.create_task(self.commit(facts))
         self._committing.add(task)
         task.add_done_callback(self._committed)
         await asyncio.shield(task)
+
+    def _waits_for_nothing(self, facts: Facts) -> bool:
+        """Tell whether a commit neither asks a router nor waits for a store or for another commit."""
+        if self.store is not None or self._lock.locked() or self._waiting or callable(facts):
+            return False
+        return all(type(fact) is StepRecorded for fact in facts)
 
     def _committed(self, task: "asyncio.Task[None]") -> None:
         self._committing.discard(task)

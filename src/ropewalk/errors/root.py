@@ -1,12 +1,13 @@
 """What every error of Ropewalk is, and how a message names values and near names."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import ClassVar
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a sentence part that names the nearest known name and lists a few; empty when nothing is known."""
+    from difflib import get_close_matches  # noqa: PLC0415  slow to load, and most names are known
+
     names = [*dict.fromkeys(known)]
     if not names:
         return ""
