@@ -2,7 +2,8 @@
 
 RopewalkError           root.py
 ├── starting.py             what keeps a graph from being drawn or started
-│   └── GraphInvalid, GraphFrozen, StateMissing, PartUnknown, PartMissing, QueueMissing, InvalidId
+│   └── GraphInvalid, GraphFrozen, StateMissing, PartUnknown, PartMissing, QueueMissing, InvalidId,
+│       InvalidSession
 ├── steps.py
 │   ├── StepProblem         what a node returned or wrote can never be committed (not retried)
 │   │   └── UnknownField, WrongType, WrongReturn, NotAwaited, UnknownRoute, RouterWrites, NotStorable, TooLarge,
@@ -33,6 +34,8 @@ RopewalkError           root.py
 │   ├── RedisProblem        RedisUnavailable, RedisRefused over RedisDenied, WrongKind, RedisFull
 │   ├── LockNotAcquired, LockHeld, LockLost
 │   └── GroupMissing, StreamBusy, NotReadable
+├── chat.py                 between pods and workers
+│   └── ChatProblem         BusUnavailable, ChunkRefused, MessageOver
 └── ...                     what a plug-in adds
 """
 
@@ -60,6 +63,7 @@ from ropewalk.errors.starting import (
     GraphFrozen,
     GraphInvalid,
     InvalidId,
+    InvalidSession,
     PartMissing,
     PartUnknown,
     Problem,
@@ -84,6 +88,7 @@ from ropewalk.errors.steps import (
 from ropewalk.errors.stores import StoreCorrupt, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 
 if TYPE_CHECKING:
+    from ropewalk.errors.chat import BusUnavailable, ChatProblem, ChunkRefused, MessageOver
     from ropewalk.errors.messaging import (
         GroupMissing,
         LockHeld,
@@ -134,6 +139,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyAnswered",
     "AnswerInvalid",
+    "BusUnavailable",
+    "ChatProblem",
+    "ChunkRefused",
     "ConversationInvalid",
     "EntryNotFound",
     "GraphChanged",
@@ -141,9 +149,11 @@ __all__ = [
     "GraphInvalid",
     "GroupMissing",
     "InvalidId",
+    "InvalidSession",
     "LockHeld",
     "LockLost",
     "LockNotAcquired",
+    "MessageOver",
     "ModelCircuitOpen",
     "ModelContextFull",
     "ModelError",
@@ -219,11 +229,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the families of models, tools and messaging when one of them is asked for."""
+    """Load the families of models, tools, messaging and the chat when one of them is asked for."""
     if name in __all__:
-        from ropewalk.errors import messaging, models, tools  # noqa: PLC0415  graphs without them do not wait for them
+        from ropewalk.errors import chat, messaging, models, tools  # noqa: PLC0415  graphs without them do not wait for them
 
-        for family in (models, tools, messaging):
+        for family in (models, tools, messaging, chat):
             found = getattr(family, name, None)
             if found is not None:
                 globals()[name] = found

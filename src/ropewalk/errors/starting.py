@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ropewalk.errors.root import RopewalkError, did_you_mean
+from ropewalk.errors.root import RopewalkError, did_you_mean, short
 
 
 class Problem(NamedTuple):
@@ -79,6 +79,16 @@ class InvalidId(RopewalkError, ValueError):
         super().__init__(
             f"{value!r} cannot be a run id, which is text: it must start with a letter or digit and go on with "
             "letters, digits or . _ : @ - (200 characters at most). Choose another."
+        )
+
+
+class InvalidSession(RopewalkError, ValueError):
+    code = "invalid_session"
+
+    def __init__(self, what: str, given: object) -> None:
+        super().__init__(
+            f"{what} {short(given)} cannot be part of a subject or a key: it is 1 to 128 letters, digits, '_' and '-'. "
+            "Choose another one."
         )
 
 

@@ -1,0 +1,40 @@
+"""What can go wrong between pods and workers of the chat service, each in an error of its own."""
+
+from ropewalk.errors.root import RopewalkError
+
+
+class ChatProblem(RopewalkError):
+    """What every error of this file is."""
+
+    code = "chat_problem"
+
+
+class BusUnavailable(ChatProblem, ConnectionError):
+    """The call may have been carried out, unless the connection could not be made at all."""
+
+    code = "bus_unavailable"
+
+    def __init__(self, what: str, where: str, why: str) -> None:
+        super().__init__(
+            f"{what} at {where} could not be used: {why.rstrip('.')}. Nothing that was accepted is lost: the run store "
+            "has it. Look at whether the server runs and can be reached, then try again."
+        )
+
+
+class ChunkRefused(ChatProblem):
+    code = "chunk_refused"
+
+    def __init__(self, message_id: str, fence: int, newer: int) -> None:
+        super().__init__(
+            f"Message {message_id!r} is written by another worker now (attempt {newer}; this one is {fence}), so "
+            "nothing more of this one is shown. It was taken over; nothing needs to be done."
+        )
+
+
+class MessageOver(ChatProblem):
+    code = "message_over"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            f"Message {message_id!r} has its last chunk, so nothing can be added to it. Its text is in the run store."
+        )
