@@ -1,6 +1,6 @@
 """What can go wrong between pods and workers of the chat service, each in an error of its own."""
 
-from ropewalk.errors.root import RopewalkError
+from ropewalk.errors.root import RopewalkError, did_you_mean, short
 
 
 class ChatProblem(RopewalkError):
@@ -38,3 +38,38 @@ class MessageOver(ChatProblem):
         super().__init__(
             f"Message {message_id!r} has its last chunk, so nothing can be added to it. Its text is in the run store."
         )
+
+
+class RequestUnreadable(ChatProblem, ValueError):
+    code = "request_unreadable"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where = where
+        super().__init__(
+            f"The request cannot be read: {where}: {why.rstrip('.')}. It is JSON with message_id, session_id, user_id "
+            "and message."
+        )
+
+
+class ModelNotAllowed(ChatProblem, ValueError):
+    code = "model_not_allowed"
+
+    def __init__(self, asked: str, allowed: list[str]) -> None:
+        super().__init__(
+            f"Model {short(asked)} may not be asked for here.{did_you_mean(asked, allowed)} "
+            "ROPEWALK_CHAT_MODELS lists what may."
+        )
+
+
+class SessionNotFound(ChatProblem):
+    code = "session_not_found"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"There is no session {short(session_id)} of this user. Look at both ids.")
+
+
+class MessageNotFound(ChatProblem):
+    code = "message_not_found"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message {short(message_id)} of this user. Look at both ids.")
