@@ -27,7 +27,7 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ buffers check drawing* drawn facts layout* places plan resuming retry routes schedule snapshot state "
+    "__init__ buffers check drawing* drawn facts layout* origin places plan resuming retry routes schedule snapshot state "
     "versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"

@@ -18,6 +18,7 @@ from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
 from ropewalk.core.ledger import Settings
+from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Plan, Send
 from ropewalk.core.retry import NO_RETRY, Retry
@@ -258,7 +259,14 @@ class Graph(Generic[S]):
 
     # -- many runs ----------------------------------------------------------------------------------------------------
 
-    def start(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> Run[S]:
+    def start(
+        self,
+        state: S | None = None,
+        *,
+        run_id: str | None = None,
+        timeout: float | None = None,
+        origin: Origin = NO_ORIGIN,
+    ) -> Run[S]:
         """Start a run and return at once; call it inside a running loop.
 
         ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is
@@ -269,15 +277,17 @@ class Graph(Generic[S]):
         except RuntimeError:
             raise RuntimeError("start() needs a running event loop. In plain code use graph.run_sync(state).") from None
         desk = self._ready()
-        return desk.start(self._initial(state), run_id, self._settings(timeout))
+        return desk.start(self._initial(state), run_id, self._settings(timeout), origin)
 
-    async def submit(self, state: S | None = None, *, run_id: str | None = None) -> Run[S]:
+    async def submit(
+        self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN
+    ) -> Run[S]:
         """Admit a run, leave it for a worker, and return it; it is durable then.
 
         The run can be followed, answered, edited and cancelled here like any other; workers drive it. Raises
         `RunExists`, and `QueueMissing` for a store that has no queue.
         """
-        return await self._ready().submit(self._initial(state), run_id)
+        return await self._ready().submit(self._initial(state), run_id, origin)
 
     def open(self, run_id: str) -> Run[S]:
         """Return a run of this graph, wherever it was started. Raises `RunNotFound`."""

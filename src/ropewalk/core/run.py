@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import datetime
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -65,6 +65,22 @@ class Pause:
     """question, approval or breakpoint."""
     node: str
     payload: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a run stands at one entry of its log."""
+
+    status: RunStatus
+    number: int
+    """Of the newest entry."""
+    state: dict[str, Any]
+    """Plain JSON data."""
+    pauses: tuple[Pause, ...]
+    code: str | None = None
+    """Why it failed or was cancelled, and where."""
+    node: str | None = None
+    message: str | None = None
 
 
 class Run(Generic[S]):
@@ -138,6 +154,27 @@ class Run(Generic[S]):
         )
         error.__cause__ = engine.cause
         return error
+
+    async def look(self) -> "Standing":
+        """Return where the run stands in its log now, all of one moment; it waits for the store where the properties
+        would block.
+        """
+        await self._settled()
+        await self._caught_up()
+        engine = await self.read()
+        if engine.is_ahead and self._desk.store is not None:
+            engine = await self._desk.load(self.run_id)
+        schedule, stopped = engine.schedule, engine.schedule.stopped
+        over = stopped if schedule.status in ("FAILED", "CANCELLED") else None
+        return Standing(
+            status=RunStatus(schedule.status),
+            number=schedule.number,
+            state=schedule.shape.to_json(schedule.union()),
+            pauses=tuple(_pauses(engine)),
+            code=over and over.code,
+            node=over and over.node,
+            message=over and over.message,
+        )
 
     async def history(self) -> list[Entry]:
         """Return the log, oldest entry first. Without a store only the newest ten thousand are kept."""
@@ -225,6 +262,13 @@ class Run(Generic[S]):
         Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused``
         while the run is paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
         """
+        async with contextlib.aclosing(self.batches(after)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(self, after: str | int | None = None) -> AsyncGenerator[list[Event]]:
+        """Yield what `events` yields, as lists: each is all there was when the reader came to ask for more."""
         cursor = parse_event_id(after)
         await self.admitted()
         await self._caught_up()
@@ -239,10 +283,9 @@ class Run(Generic[S]):
                     feed = engine.feed
                     feed.join()
                 news = await self._behind(feed, cursor)
-                for event in news:
-                    cursor = parse_event_id(event.id)
-                    yield event
                 if news:
+                    cursor = parse_event_id(news[-1].id)
+                    yield news
                     continue
                 if not engine.driving:
                     if engine.lost is not None:
@@ -328,11 +371,15 @@ class Run(Generic[S]):
         Returns the status then. Does nothing to a run that is done, or that workers have. Raises `RunFinished` for a
         cancelled one.
         """
+        await self.go_on()
+        return await self.wait()
+
+    async def go_on(self) -> None:
+        """Do what `resume` does, and return when that is durable and the run is on its way."""
         await self._settled()
         engine = self._engine
         if (engine is None or not engine.driving) and not await self._is_with_workers():
             await self._tried(self._resume)
-        return await self.wait()
 
     async def _resume(self) -> None:
         engine = await self._own(explicit=True, limits=self._limits)

@@ -81,10 +81,12 @@ class SqliteRunStore:
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        return await self._reading().ask(sqlite_reads.runs, graph, statuses, after, limit)
+        return await self._reading().ask(sqlite_reads.runs, graph, statuses, (owner, session), after, limit)
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._writing().ask(sqlite_writes.save_snapshot, run_id, epoch, number, body)
