@@ -31,6 +31,8 @@ PURE = (
     "versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
+WITHOUT_HTTP = "__init__ auth channel following inputs limits owned policy problems runs sessions views"
+WITH_HTTP = "answering bodies gateway routes stream told websocket"
 CORE = ("core, pure", "core, acting")
 ROOMS = {
     "words": Room(("errors.py", "ids.py", "events.py", "codec.py")),
@@ -39,6 +41,14 @@ ROOMS = {
     "core, acting": Room(tuple(f"core/{name}.py" for name in ACTING.split()), ("words", "contracts", "core, pure")),
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
+    "server, without HTTP": Room(
+        tuple(f"server/{name}.py" for name in WITHOUT_HTTP.split()), ("words", "contracts", *CORE)
+    ),
+    "server, HTTP": Room(
+        tuple(f"server/{name}.py" for name in WITH_HTTP.split()),
+        ("words", "contracts", "server, without HTTP"),
+        drivers=True,
+    ),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers"), drivers=True),

@@ -70,7 +70,7 @@ class Desk:
 
     async def submit(self, state: BaseModel | None, run_id: str | None, origin: Origin = NO_ORIGIN) -> Run[Any]:
         """Admit a run and leave it for a worker. Raises `QueueMissing`."""
-        queue = self._queue()
+        queue = self.queue()
         if queue is None:
             raise QueueMissing(self.plan.name, None if self.store is None else type(self.store).__name__)
         run = self._begin(state, run_id, self.settings, origin, create=queue.submit)
@@ -165,6 +165,20 @@ class Desk:
         if run is None:
             run = self._runs[run_id] = Run(checked_run_id(run_id), self)
         return run
+
+    def forget(self, run_id: str) -> None:
+        """Know nothing of the run any more: it was deleted, or is another's now."""
+        self._runs.pop(run_id, None)
+
+    @property
+    def driving(self) -> int:
+        """How many runs this process drives at the moment."""
+        return len(self._held)
+
+    @property
+    def driven(self) -> list[Run[Any]]:
+        """Every run that this process drives at the moment."""
+        return [*self._held.values()]
 
     async def load(self, run_id: str) -> Engine:
         """Return a fold of what the store has; it may look but not write."""
@@ -289,10 +303,11 @@ class Desk:
 
     async def queued(self, run_id: str) -> QueuedRun | None:
         """Return where the run stands in its store's queue; None for one that was not left to workers."""
-        queue = self._queue()
+        queue = self.queue()
         return await queue.queued(run_id) if isinstance(queue, TellsOfRuns) else None
 
-    def _queue(self) -> RunQueue | None:
+    def queue(self) -> RunQueue | None:
+        """Return where runs are left to workers; None for a store that has no such place."""
         return self.store.queue() if isinstance(self.store, QueuesRuns) else None
 
     async def set_aside(self, record: RunRecord, code: str, message: str) -> None:

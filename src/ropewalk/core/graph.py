@@ -279,9 +279,7 @@ class Graph(Generic[S]):
         desk = self._ready()
         return desk.start(self._initial(state), run_id, self._settings(timeout), origin)
 
-    async def submit(
-        self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN
-    ) -> Run[S]:
+    async def submit(self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN) -> Run[S]:
         """Admit a run, leave it for a worker, and return it; it is durable then.
 
         The run can be followed, answered, edited and cancelled here like any other; workers drive it. Raises

@@ -113,6 +113,11 @@ class Run(Generic[S]):
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
 
+    @property
+    def is_lost(self) -> bool:
+        """True when this handle may not or could not go on: the run was taken, the store failed."""
+        return self._engine is not None and self._engine.lost is not None and not self._engine.driving
+
     # -- looking ------------------------------------------------------------------------------------------------------
 
     @property
@@ -396,6 +401,51 @@ class Run(Generic[S]):
             return facts + [answer_of(schedule, pause, None, None) for pause in breakpoints]
 
         await self._write(engine, resumed)
+
+    async def take_over(self) -> None:
+        """Drive on a run whose owner is gone; return when it is on its way.
+
+        Unlike `resume` it counts as a death of what was in flight, unless the owner had handed it over.
+        """
+        await self._settled()
+
+        async def take() -> None:
+            engine = await self._own(explicit=False, reset=not await self._was_handed_over())
+            await self._write(engine, list)
+
+        await self._tried(take)
+
+    async def _was_handed_over(self) -> bool:
+        newest = [entry async for entry in self._newest_entries(1)]
+        return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
+
+    async def _newest_entries(self, count: int) -> AsyncIterator[Entry]:
+        store = self._desk.store
+        if store is not None:
+            last = (await store.look(self.run_id)).last
+            for number, body in await store.read(self.run_id, after=max(0, last - count)):
+                yield read_entry(number, body)
+
+    async def hand_over(self, *, grace_seconds: float) -> None:
+        """Stop driving the run, and say so in the log: whoever goes on with it counts no death.
+
+        What is in flight has ``grace_seconds`` to end; then it is cancelled, to be done again.
+        """
+        engine = self._engine
+        if engine is None or not self._owned or not engine.driving:
+            return
+        engine.wind_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await engine.rests()
+        await engine.stop_driving()
+        if engine.schedule.status != "RUNNING":
+            return
+        fresh = await self._desk.load(self.run_id)  # the engine may have lost its place when it was stopped
+        if fresh.epoch == engine.epoch and fresh.schedule.status == "RUNNING":
+            facts = reset_of(fresh.schedule, fresh.epoch, reason="interrupted", explicit=False)
+            await fresh.commit_whole(facts)
+        self._engine, self._owned = None, False
 
     async def edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Write to the state from outside: steps that start later see it.
