@@ -31,8 +31,9 @@ PURE = (
     "versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
-WITHOUT_HTTP = "__init__ auth channel following inputs limits owned policy problems runs sessions views"
-WITH_HTTP = "answering bodies gateway routes stream told websocket"
+WITHOUT_HTTP = "__init__ auth channel driving following inputs limits owned policy problems runs sessions views"
+WITH_HTTP = "answering bodies gateway graph_service listening routes seed_routes stream tokens told websocket"
+SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")
 ROOMS = {
     "words": Room(("errors.py", "ids.py", "events.py", "codec.py")),
@@ -51,8 +52,8 @@ ROOMS = {
     ),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
-    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers"), drivers=True),
-    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime")),
+    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers", *SERVER), drivers=True),
+    "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime", *SERVER)),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),
 }

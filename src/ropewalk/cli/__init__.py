@@ -42,6 +42,8 @@ def _function(command: str) -> Callable[[argparse.Namespace], int]:
     match command:
         case "run":
             from ropewalk.cli.run import run as function  # noqa: PLC0415
+        case "serve":
+            from ropewalk.cli.serve import serve as function  # noqa: PLC0415
         case "worker":
             from ropewalk.cli.worker import worker as function  # noqa: PLC0415
         case "doctor":

@@ -1,4 +1,7 @@
-"""All runs of one compiled graph: starts them, reads them back from the store, takes them over, forks them."""
+"""All runs of one compiled graph: starts them, reads them back from the store, takes them over, forks them.
+
+It is one file because each of these is a few lines around the same fold.
+"""
 
 import asyncio
 import threading
@@ -59,6 +62,8 @@ class Desk:
         self._mirrored = mirrored
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
+        self.when_lost: Callable[[Run[Any], BaseException], None] | None = None
+        """Told of runs that this process drove and could not go on with."""
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
@@ -141,9 +146,11 @@ class Desk:
             driver.add_done_callback(self._let_go)
 
     def _let_go(self, driver: "asyncio.Task[None]") -> None:
-        self._held.pop(driver, None)
+        run = self._held.pop(driver, None)
         if not driver.cancelled():
             driver.exception()
+        if run is not None and run.lost is not None and self.when_lost is not None:
+            self.when_lost(run, run.lost)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -114,9 +114,9 @@ class Run(Generic[S]):
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
 
     @property
-    def is_lost(self) -> bool:
-        """True when this handle may not or could not go on: the run was taken, the store failed."""
-        return self._engine is not None and self._engine.lost is not None and not self._engine.driving
+    def lost(self) -> BaseException | None:
+        """Why this handle may not or could not go on: the run was taken, the store failed."""
+        return self._engine.lost if self._engine is not None and not self._engine.driving else None
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

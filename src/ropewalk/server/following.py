@@ -20,6 +20,8 @@ HEARTBEAT_SECONDS = 15.0
 _STUCK_SECONDS = 30
 _LINGERS_SECONDS = 60.0
 """How long a channel that nobody reads is kept."""
+_ENDED = ("DONE", "FAILED", "CANCELLED")
+_STOPPED = (*_ENDED, "PAUSED")
 _CHANNELS_KEPT = 1_000
 _QUIET_BYTES = 64 * 1024 * 1024
 """What channels that nobody reads may hold in all."""
@@ -207,7 +209,7 @@ class Following:
         opening: list[Frame] = []
         if cursor is None or cursor > known:
             opening, cursor = await self._snapshot(run_of(), after)
-        if cursor >= (record.last, 0) and record.status not in ("RUNNING", "IDLE"):
+        if cursor >= (record.last, 0) and record.status in (_ENDED if through else _STOPPED):
             opening += await self._last_again(run_of(), record, cursor)
         reader = Reader(self, channel, run_of, cursor, through=through)
         reader.opening = opening

@@ -30,6 +30,7 @@ from ropewalk.errors import (
     RunNotFound,
 )
 from ropewalk.ids import checked_run_id, new_run_id
+from ropewalk.server.driving import Driving
 from ropewalk.server.following import Following, Reader
 from ropewalk.server.inputs import Inputs
 from ropewalk.server.owned import Caller
@@ -96,11 +97,14 @@ class RunService:
         self.limits = limits or RunLimits()
         self.following = Following()
         self._sessions = Sessions(self.store, self.run_of, self._let_begin)
+        desks = [graph.desk for graph in self.graphs.values()]
+        self.driving = Driving(self.store, desks, self.run_of, self._sessions)
 
-    async def close(self) -> None:
+    async def close(self, *, grace_seconds: float = 10.0) -> None:
         """Let every stream end, stop driving, and say so in the logs; the store stays open."""
         await self.following.close()
         await self._sessions.close()
+        await self.driving.close(grace_seconds=grace_seconds)
 
     # -- graphs -------------------------------------------------------------------------------------------------------
 
@@ -197,7 +201,7 @@ class RunService:
         """Return the run of a record; a handle that lost its place in the log is replaced by one that looks anew."""
         desk = self.graph(record.graph).desk
         run = desk.at_hand(record.run_id)
-        if run.is_lost:
+        if run.lost is not None:
             desk.forget(record.run_id)
             run = desk.at_hand(record.run_id)
         return run

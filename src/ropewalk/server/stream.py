@@ -71,7 +71,8 @@ def farewell(reader: Reader) -> bytes:
     if reader.why == "ended":
         return b""
     kind = b"end" if reader.why == "gone" else b"reconnect"
-    return b"event: %b\ndata: %b\n\n" % (kind, to_json(farewell_data(reader)))
+    told = farewell_data(reader)
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (kind, told["id"].encode(), to_json(told))
 
 
 def farewell_data(reader: Reader) -> dict[str, Any]:

@@ -118,7 +118,14 @@ def _belonging(
     limit: int,
 ) -> list[RunRecord]:
     owner, session = belongs
-    asked = {"graph": graph, "owner": owner, "session": session, "created": place[0], "run_id": place[1], "limit": limit}
+    asked = {
+        "graph": graph,
+        "owner": owner,
+        "session": session,
+        "created": place[0],
+        "run_id": place[1],
+        "limit": limit,
+    }
     name = "newest_of_session" if owner is None else "newest_of_owner" + ("" if statuses is None else "_and_status")
     each = [None] if statuses is None else [*dict.fromkeys(statuses)]
     answers = [file.execute(file.sql[name], asked | {"status": status}).fetchall() for status in each]
