@@ -108,6 +108,9 @@ class Channel:
                 high = middle
         return self.dropped + low
 
+    def at(self, place: int) -> Frame:
+        return self.frames[place - self.dropped]
+
     def piece(self, place: int) -> "Piece":
         """Return what is behind ``place``, as much as is sent at once; readers of one place share it."""
         known = self._piece

@@ -89,7 +89,10 @@ class Reader:
                 self.why = "overrun"
                 return None
             if self._place < self._channel.end:
-                return self._from_the_channel()
+                if self._channel.at(self._place).cursor > self.cursor:
+                    return self._from_the_channel()
+                self._place = self._channel.place_of(self.cursor)  # a channel that was still catching up itself
+                continue
             if self._has_ended():
                 return None
             if self.is_beating:
