@@ -200,8 +200,8 @@ def test_a_frozen_reader_is_given_up(served: Served, monkeypatch: pytest.MonkeyP
     run_id = served.start("story", {"words": 60_000, "pause_seconds": 0.0})
     with frozen_reader(served, run_id) as frozen:
         readers = served.doors.service.following.readers
-        until(lambda: any(reader.run_id == run_id for reader in readers))
-        until(lambda: not any(reader.run_id == run_id for reader in readers))
+        until(lambda: any(reader.run_id == run_id for reader in readers.copy()))
+        until(lambda: not any(reader.run_id == run_id for reader in readers.copy()))
     served.client.post(f"/runs/{run_id}/cancel")
 
 
@@ -211,7 +211,7 @@ def test_a_reader_who_leaves_is_forgotten_and_the_run_goes_on(served: Served) ->
         if one.type == "text":
             break
     readers = served.doors.service.following.readers
-    until(lambda: not any(reader.run_id == run_id for reader in readers))
+    until(lambda: not any(reader.run_id == run_id for reader in readers.copy()))
     assert served.wait(run_id, "DONE")["state"]["said"] == ["one", "two", "three"]
 
 
