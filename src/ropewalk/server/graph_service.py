@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from ropewalk.contracts import RunStore
 from ropewalk.server.auth import Authenticate, let_anybody_in
+from ropewalk.server.bodies import BodyLimits, StartBody
 from ropewalk.server.limits import Limiter, RequestLimits
+from ropewalk.server.owned import Caller
 from ropewalk.server.policy import policy_of
-from ropewalk.server.routes import Doorkeeper, add_routes, new_router
+from ropewalk.server.routes import Doorkeeper, add_routes, new_router, start_run
 from ropewalk.server.runs import RunService
 from ropewalk.server.seed_routes import add_seed_routes
+from ropewalk.server.told import EXAMPLES, answers, body_of
 from ropewalk.server.websocket import add_websocket
 
 
@@ -58,6 +61,7 @@ def create_graph_service(  # noqa: PLR0913  the names are the service's settings
     router = new_router(path_prefix)
     add_routes(router, runs, keeper)
     add_websocket(router, runs, keeper)
+    _add_own_routes(router, runs, keeper, graph.name)
     add_seed_routes(router, runs, keeper, graph.name)
 
     @asynccontextmanager
@@ -69,6 +73,22 @@ def create_graph_service(  # noqa: PLR0913  the names are the service's settings
 
     router.lifespan_context = lifespan
     return GraphService(graph, runs, router)
+
+
+def _add_own_routes(router: APIRouter, runs: RunService, keeper: Doorkeeper, graph: str) -> None:
+    """Let the prefix itself stand for the graph: ``POST {prefix}/runs`` starts a run of it."""
+    Who = Annotated[Caller, Depends(keeper.admit)]  # noqa: N806
+    errors = (400, 401, 404, 409, 413, 415, 422, 429, 503)
+    told = body_of(StartBody, EXAMPLES["start"])
+
+    @router.post(
+        "/runs", status_code=202, summary="Start a run", responses=answers(202, "started", *errors), openapi_extra=told
+    )
+    async def start(  # pyright: ignore[reportUnusedFunction]
+        request: Request, caller: Who, idempotency_key: Annotated[str | None, Header(max_length=500)] = None
+    ) -> Response:
+        """Start a run of this service's graph."""
+        return await start_run(runs, caller, graph, request, idempotency_key, BodyLimits(), "/runs")
 
 
 def wrap_graph_with_websocket(graph: Any, service: GraphService) -> Any:

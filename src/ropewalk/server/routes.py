@@ -89,11 +89,8 @@ def add_routes(
     limits = body_limits or BodyLimits()
     Who = Annotated[Caller, Depends(keeper.admit)]
 
-    async def body(request: Request, model: type[Any]) -> Any:
-        return await read_body(request, model, limits)
-
     @router.get("/health", summary="Tell whether the server answers", responses=answers(200, "health"))
-    async def health() -> Response:
+    async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json({"status": "ok"})
 
     _add_graphs(router, service, keeper)
@@ -114,24 +111,32 @@ def add_routes(
         ] = None,
     ) -> Response:
         """Admit a run; it is durable when 202 is sent, and goes on without this connection."""
-        given: StartBody = await body(request, StartBody)
-        if idempotency_key is not None and not idempotency_key.strip():
-            raise RequestMalformed("Idempotency-Key is empty.")
-        wanted = RunRequest(
-            input=given.input,
-            run_id=given.run_id,
-            key=idempotency_key,
-            session=given.session,
-            on_busy=given.on_busy,
-        )
-        started = await service.start(caller, graph, wanted)
-        headers = {"location": _beside(request, f"/graphs/{graph}/runs", f"/runs/{started.run_id}")}
-        if not started.is_new:
-            headers["idempotent-replayed"] = "true"
-        return Json({"run_id": started.run_id, "status": started.status}, 202, headers)
+        where = f"/graphs/{graph}/runs"
+        return await start_run(service, caller, graph, request, idempotency_key, limits, where)
 
     _add_looks(router, service, keeper)
     _add_acts(router, service, keeper, limits)
+
+
+async def start_run(  # noqa: PLR0913, PLR0917  what two routes have in common
+    service: RunService,
+    caller: Caller,
+    graph: str,
+    request: Request,
+    key: str | None,
+    limits: BodyLimits,
+    path: str,
+) -> Response:
+    """Start a run as a request says, and answer 202; ``path`` is the route's own, without its prefix."""
+    given = await read_body(request, StartBody, limits)
+    if key is not None and not key.strip():
+        raise RequestMalformed("Idempotency-Key is empty.")
+    wanted = RunRequest(input=given.input, run_id=given.run_id, key=key, session=given.session, on_busy=given.on_busy)
+    started = await service.start(caller, graph, wanted)
+    headers = {"location": _beside(request, path, f"/runs/{started.run_id}")}
+    if not started.is_new:
+        headers["idempotent-replayed"] = "true"
+    return Json({"run_id": started.run_id, "status": started.status}, 202, headers)
 
 
 def _add_graphs(router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:
