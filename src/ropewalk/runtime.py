@@ -150,7 +150,7 @@ class Doors:
         self, graphs: Sequence[DrawnGraph[Any]], settings: DoorSettings, *, aliases: Mapping[str, str]
     ) -> None:
         """Make the app; raises `PartMissing` without the extra, ValueError for graphs that do not go together."""
-        self.service, self.app = _app_of(graphs, settings, aliases)
+        self.service, self.app, self._more = _app_of(graphs, settings, aliases)
         self.taken_over = 0
         """How many runs that a dead process left behind were taken over."""
         self._settings = settings
@@ -168,15 +168,22 @@ class Doors:
 
         if not self._settings.for_workers:
             self.taken_over = await self.service.driving.take_over()
-        self._listener = Listener(self.app, before_end=self.service.close)
+        await self._more.start()
+        self._listener = Listener(self.app, before_end=self._before_end)
         await self._listener.serve(sockets=[listening])
+
+    async def _before_end(self) -> None:
+        await self._more.close()
+        await self.service.close()
 
     def stop(self) -> None:
         if self._listener is not None:
             self._listener.should_exit = True
 
 
-def _app_of(graphs: Sequence[DrawnGraph[Any]], settings: DoorSettings, aliases: Mapping[str, str]) -> tuple[Any, Any]:
+def _app_of(
+    graphs: Sequence[DrawnGraph[Any]], settings: DoorSettings, aliases: Mapping[str, str]
+) -> tuple[Any, Any, Any]:
     try:  # the extra is loaded by who serves
         from ropewalk.server.gateway import create_app  # noqa: PLC0415
     except ImportError as error:
@@ -184,6 +191,7 @@ def _app_of(graphs: Sequence[DrawnGraph[Any]], settings: DoorSettings, aliases: 
     from ropewalk.server.auth import ApiKeys, let_anybody_in  # noqa: PLC0415
     from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
     from ropewalk.server.limits import RequestLimits  # noqa: PLC0415
+    from ropewalk.server.more_doors import MoreDoors  # noqa: PLC0415
     from ropewalk.server.policy import policy_of  # noqa: PLC0415
     from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
 
@@ -208,7 +216,8 @@ def _app_of(graphs: Sequence[DrawnGraph[Any]], settings: DoorSettings, aliases: 
         ),
         body_limits=BodyLimits(bytes=settings.max_body_bytes),
     )
-    return service, app
+    more = MoreDoors(app, service, body_limits=BodyLimits(bytes=settings.max_body_bytes))
+    return service, app, more
 
 
 def part_of_the_server(name: str) -> Any:

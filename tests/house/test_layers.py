@@ -31,8 +31,11 @@ PURE = (
     "versions view"
 )
 ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
-WITHOUT_HTTP = "__init__ auth channel driving following inputs limits owned policy problems runs sessions views"
-WITH_HTTP = "answering bodies gateway graph_service listening routes seed_routes stream tokens told websocket"
+WITHOUT_HTTP = "__init__ auth channel chat chat_replies driving following inputs limits owned policy problems runs sessions views"
+WITH_HTTP = (
+    "answering bodies encoded gateway graph_service listening more_doors openai_wire routes seed_routes stream tokens told "
+    "ui_wire websocket"
+)
 SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")
 ROOMS = {
@@ -43,11 +46,12 @@ ROOMS = {
     "stores": Room(("stores/*.py",), ("words", "contracts"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
     "server, without HTTP": Room(
-        tuple(f"server/{name}.py" for name in WITHOUT_HTTP.split()), ("words", "contracts", *CORE)
+        tuple(f"server/{name}.py" for name in WITHOUT_HTTP.split()), ("words", "contracts", *CORE, "encoders")
     ),
+    "encoders": Room(("server/encoders/*.py",), ("words",)),
     "server, HTTP": Room(
         tuple(f"server/{name}.py" for name in WITH_HTTP.split()),
-        ("words", "contracts", "server, without HTTP"),
+        ("words", "contracts", "encoders", "server, without HTTP"),
         drivers=True,
     ),
     "settings": Room(("settings.py",), ("words",)),
