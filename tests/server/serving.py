@@ -93,7 +93,9 @@ class Served:
         until(lambda: self.look(run_id, as_)["status"] in (statuses or ("DONE", "PAUSED", "FAILED", "CANCELLED")))
         return self.look(run_id, as_)
 
-    def follow(self, run_id: str, after: str | None = None, *, header: str | None = None, **params: str) -> list["Sent"]:
+    def follow(
+        self, run_id: str, after: str | None = None, *, header: str | None = None, **params: str
+    ) -> list["Sent"]:
         return [*self.following(run_id, after, header=header, **params)]
 
     def following(

@@ -171,9 +171,7 @@ def frozen_reader(served: Served, run_id: str) -> Iterator[socket.socket]:
         yield frozen
 
 
-def test_a_frozen_reader_holds_nobody_and_is_told_to_come_back(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frozen_reader_holds_nobody_and_is_told_to_come_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel, "KEPT_FRAMES", 1_000)
     monkeypatch.setattr(channel, "KEPT_BYTES", 200_000)
     run_id = served.start("story", {"words": 15_000, "pause_seconds": 0.0})
