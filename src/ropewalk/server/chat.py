@@ -149,7 +149,7 @@ class Listening:
     async def _look(self, stopped: Stopped) -> list[Heard]:
         """Find out how the run stands; return questions that were asked before this turn and are still open."""
         looked = await self._service.look(self._caller, self.turn.run_id)
-        pauses = looked["pauses"] if stopped.kind == "run_paused" else []
+        pauses: list[dict[str, Any]] = looked["pauses"] if stopped.kind == "run_paused" else []
         answer = answer_in(looked["state"], self.turn.given) if stopped.kind == "run_done" else None
         self.end = End(kind=stopped.kind, code=stopped.code, state=looked["state"], pauses=pauses, answer=answer)
         known = self.hearing.pauses

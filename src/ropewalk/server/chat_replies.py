@@ -1,8 +1,8 @@
 """How a run that waits is told in a chat, and how a person's next message answers it. Pure.
 
-A chat client knows messages and nothing else. So what a run asks stands in the assistant's message, with the words that
-answer it; the next message of the user is read for them. The client sends the whole conversation each time: what was said
-about waiting is taken out of it before a graph sees it.
+A chat client knows messages and nothing else. So what a run asks stands in the assistant's message, with the words
+that answer it; the next message of the user is read for them. The client sends the whole conversation each time: what
+was said about waiting is taken out of it before a graph sees it.
 """
 
 import re

@@ -1,8 +1,8 @@
 """The OpenAI wire: graphs as models of `/v1/chat/completions`, for any client that speaks it.
 
 A model is a chat-shaped graph; each request is a run with the whole conversation. What asks a person is told in the
-answer, and the next message answers it (`server/chat_replies.py`). Sampling settings and tools are the graph's own affair:
-what a client sends of them is not read.
+answer, and the next message answers it (`server/chat_replies.py`). Sampling settings and tools are the graph's own
+affair: what a client sends of them is not read.
 """
 
 import time
@@ -54,22 +54,24 @@ def add_openai_routes(
     """Put the wire on ``app_router``, under ``/v1``."""
     router = APIRouter(prefix="/v1", route_class=OpenAiRoute, tags=["OpenAI"])
     chat, born, limits = Chat(service), int(time.time()), body_limits or BodyLimits()
-    Who = Annotated[Caller, Depends(keeper.admit)]
+    who = Depends(keeper.admit)
 
     def card(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": born, "owned_by": "ropewalk"}
 
     @router.get("/models", summary="List the graphs that one can talk to")
-    async def models(caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def models(caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json({"object": "list", "data": [card(name) for name in chat.graphs()]})
 
     @router.get("/models/{name}", summary="Look at one of them")
-    async def model(name: str, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def model(name: str, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json(card(chat.name_of(name)))
 
     @router.post("/chat/completions", summary="Talk to a graph")
     async def complete(  # pyright: ignore[reportUnusedFunction]
-        request: Request, caller: Who, idempotency_key: Annotated[str | None, Header(max_length=500)] = None
+        request: Request,
+        caller: Caller = who,
+        idempotency_key: Annotated[str | None, Header(max_length=500)] = None,
     ) -> Response:
         given = await read_body(request, CompletionBody, limits)
         keeper.limiter.check_streams(service.following.readers, caller.owner)

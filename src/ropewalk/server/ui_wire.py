@@ -1,12 +1,12 @@
 """The wires of chat user interfaces: the Vercel AI SDK (`useChat`) and AG-UI (`HttpAgent`), each over the same runs.
 
-Both send the whole conversation and get one assistant's turn as a stream. What a run asks is told in their own words, and
-answered in them; an id there is ``run/pause``. A stream always begins at the beginning of its turn: whoever comes again gets
-a whole one, with the same ids.
+Both send the whole conversation and get one assistant's turn as a stream. What a run asks is told in their own words,
+and answered in them; an id there is ``run/pause``. A stream always begins at the beginning of its turn: whoever comes
+again gets a whole one, with the same ids.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -37,7 +37,7 @@ class ChatBody(_Lenient):
 class Resume(_Lenient):
     """Answers an interrupt."""
 
-    interruptId: str = Field(max_length=500)  # noqa: N815  the protocol's own name
+    interruptId: str = Field(max_length=500)
     status: str = "resolved"
     payload: Any = None
 
@@ -45,8 +45,8 @@ class Resume(_Lenient):
 class AgentBody(_Lenient):
     """What an AG-UI client sends."""
 
-    threadId: str = Field(description="The conversation; the runs' session.", min_length=1, max_length=200)  # noqa: N815
-    runId: str = Field(min_length=1, max_length=200)  # noqa: N815
+    threadId: str = Field(description="The conversation; the runs' session.", min_length=1, max_length=200)
+    runId: str = Field(min_length=1, max_length=200)
     messages: list[dict[str, Any]] = Field(max_length=10_000)
     resume: list[Resume] | None = None
 
@@ -56,7 +56,7 @@ def add_ui_routes(
 ) -> None:
     """Put both wires on ``router``."""
     chat, limits = Chat(service), body_limits or BodyLimits()
-    Who = Annotated[Caller, Depends(keeper.admit)]
+    who = Depends(keeper.admit)
 
     async def listen(caller: Caller, turn: Turn) -> Listening:
         keeper.limiter.check_streams(service.following.readers, caller.owner)
@@ -67,7 +67,7 @@ def add_ui_routes(
         return EncodedStream(listening.reader, _ui_messages(listening), about)
 
     @router.post("/graphs/{graph}/chat", summary="Talk to a graph from the Vercel AI SDK", tags=["User interfaces"])
-    async def talk(graph: GraphName, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def talk(graph: GraphName, request: Request, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         given = await read_body(request, ChatBody, limits)
         name = chat.name_of(graph)
         answers = _approvals(given.messages)
@@ -78,7 +78,7 @@ def add_ui_routes(
         return sent(await listen(caller, turn))
 
     @router.get("/graphs/{graph}/chat/{chat_id}/stream", summary="Come back to a turn", tags=["User interfaces"])
-    async def come_back(graph: GraphName, chat_id: str, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def come_back(graph: GraphName, chat_id: str, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         listed = await service.list(caller, graph=chat.name_of(graph), session=chat_id, limit=1)
         running = [one for one in listed["items"] if one["status"] == "RUNNING"]
         if not running:
@@ -86,7 +86,7 @@ def add_ui_routes(
         return sent(await listen(caller, Turn(run_id=running[0]["run_id"], graph=running[0]["graph"])))
 
     @router.post("/graphs/{graph}/ag-ui", summary="Talk to a graph from an AG-UI client", tags=["User interfaces"])
-    async def run_agent(graph: GraphName, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def run_agent(graph: GraphName, request: Request, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         given = await read_body(request, AgentBody, limits)
         name = chat.name_of(graph)
         if given.resume:

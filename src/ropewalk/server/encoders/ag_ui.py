@@ -1,7 +1,7 @@
 """A run as events of the AG-UI protocol, version 1."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -17,6 +17,7 @@ from ropewalk.server.encoders.heard import (
     Told,
     ToolCalled,
     ToolEnded,
+    object_of,
 )
 
 _COUNTS = {
@@ -73,6 +74,13 @@ class AgUi:
                 return [{"type": "STEP_STARTED", "stepName": step}]
             case StepEnded(step=step):
                 return [] if self._steps.pop(step, None) is None else [{"type": "STEP_FINISHED", "stepName": step}]
+            case Stopped():
+                return self._stopped(heard)
+            case _:
+                return self._tools_and_questions(heard)
+
+    def _tools_and_questions(self, heard: ToolCalled | ToolEnded | Asked | Told) -> list[dict[str, Any]]:
+        match heard:
             case ToolCalled(call_id=call_id, tool=tool, arguments=arguments):
                 return self._called(call_id, tool, arguments)
             case ToolEnded():
@@ -81,8 +89,6 @@ class AgUi:
                 return self._ask(heard)
             case Told(data=data):
                 return [{"type": "CUSTOM", "name": "custom", "value": data}]
-            case Stopped():
-                return self._stopped(heard)
 
     def answer(self, text: str | None) -> list[dict[str, Any]]:
         """Return the events for a final answer that was not said yet."""
@@ -103,7 +109,7 @@ class AgUi:
         return {"type": "cancelled" if kind == "run_cancelled" else "success"}
 
     def _interrupt(self, asked: Asked) -> dict[str, Any]:
-        payload = cast("dict[str, Any]", asked.payload) if isinstance(asked.payload, dict) else {}
+        payload = object_of(asked.payload)
         about: dict[str, Any] = {"id": f"{self._run_id}/{asked.pause_id}", "reason": _reason(asked.kind)}
         about["metadata"] = {"node": asked.node, "payload": asked.payload}
         if isinstance(asked.payload, str):
@@ -162,7 +168,7 @@ class AgUi:
 
     def _ask(self, asked: Asked) -> list[dict[str, Any]]:
         self._asked[asked.pause_id] = asked
-        payload = cast("dict[str, Any]", asked.payload) if isinstance(asked.payload, dict) else {}
+        payload = object_of(asked.payload)
         if asked.kind == "approval" and isinstance(payload.get("call_id"), str):
             return self._called(payload["call_id"], str(payload.get("tool")), payload.get("arguments"))
         return []

@@ -1,4 +1,4 @@
-"""Reads a run's events for those who show them as a conversation: text that is never shown twice, tools, questions, ends.
+"""Reads a run's events for those who show them as a conversation: text, never shown twice; tools, questions, ends.
 
 A run tells its events for readers who can take something back: after a failed attempt the text of the next one replaces
 it. Other people's streams only grow. So:
@@ -128,7 +128,7 @@ class Hearing:
 
     def hear(self, event: Event) -> Iterator[Heard]:
         """Yield what an event means for a conversation; nothing for what it does not concern."""
-        data: dict[str, Any] = cast("dict[str, Any]", event.data) if isinstance(event.data, dict) else {}
+        data = object_of(event.data)
         node = event.node or ""
         self._count(data.get("usage"))
         match event.type:
@@ -150,19 +150,10 @@ class Hearing:
                 yield from self._paused(node, data)
             case "answered":
                 self.pauses.pop(str(data.get("pause")), None)
-            case "tool_started" | "tool_call":
-                told = _told(data)
-                yield ToolCalled(str(told.get("call_id")), str(told.get("tool")), told.get("arguments"))
-            case "tool_finished" | "tool_result":
-                yield _tool_ended(_told(data))
-            case "custom":
-                yield Told(event.node, event.data)
             case "snapshot":
                 yield from self._snapshot(data)
-            case _ if event.type in LAST_OF_A_STRETCH:
-                yield Stopped(event.type, data.get("code"), data.get("message"))
             case _:
-                pass
+                yield from _heard_alone(event, data)
 
     # -- text ---------------------------------------------------------------------------------------------------------
 
@@ -241,16 +232,35 @@ class Hearing:
                 yield asked
 
     def _count(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            for name, amount in cast("dict[str, Any]", usage).items():
-                if isinstance(amount, int | float):
-                    self.usage[name] = self.usage.get(name, 0) + amount
+        for name, amount in object_of(usage).items():
+            if isinstance(amount, int | float):
+                self.usage[name] = self.usage.get(name, 0) + amount
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one for what is none."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _heard_alone(event: Event, data: Mapping[str, Any]) -> Iterator[Heard]:
+    """Yield what an event means whatever came before it."""
+    match event.type:
+        case "tool_started" | "tool_call":
+            told = _told(data)
+            yield ToolCalled(str(told.get("call_id")), str(told.get("tool")), told.get("arguments"))
+        case "tool_finished" | "tool_result":
+            yield _tool_ended(_told(data))
+        case "custom":
+            yield Told(event.node, event.data)
+        case _ if event.type in LAST_OF_A_STRETCH:
+            yield Stopped(event.type, data.get("code"), data.get("message"))
+        case _:
+            pass
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an entry tells: its value, where it is one of a step's records."""
-    value = data.get("value")
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else dict(data)
+    return object_of(data.get("value")) or dict(data)
 
 
 def _tool_ended(told: Mapping[str, Any]) -> ToolEnded:

@@ -1,9 +1,20 @@
 """A run as the UI message stream of the Vercel AI SDK, version 1: what `useChat` reads."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from ropewalk.server.encoders.heard import Asked, Heard, Stopped, Text, TextEnds, Thought, Told, ToolCalled, ToolEnded
+from ropewalk.server.encoders.heard import (
+    Asked,
+    Heard,
+    Stopped,
+    Text,
+    TextEnds,
+    Thought,
+    Told,
+    ToolCalled,
+    ToolEnded,
+    object_of,
+)
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 DONE = b"data: [DONE]\n\n"
@@ -86,7 +97,7 @@ class UiMessages:
 
     def _asked(self, asked: Asked) -> list[dict[str, Any]]:
         """Ask for a tool's approval in the SDK's own way; for all else in a data part, which says where to answer."""
-        payload = cast("dict[str, Any]", asked.payload) if isinstance(asked.payload, dict) else {}
+        payload = object_of(asked.payload)
         call_id, pause = payload.get("call_id"), f"{self._run_id}/{asked.pause_id}"
         if asked.kind == "approval" and isinstance(call_id, str) and payload.get("when") != "after":
             called = self._called(call_id, str(payload.get("tool")), payload.get("arguments"))
