@@ -7,9 +7,12 @@
 """
 
 import asyncio
+import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, cast
 
 import uvicorn
@@ -23,6 +26,8 @@ HEADER_SECONDS = 10.0
 BODY_SECONDS = 60.0
 _DEAD_MILLISECONDS = 60_000
 _BACKLOG = 2_048
+_LOOKS_SECONDS = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\nconnection: close\r\n"
     b"content-length: 0\r\n\r\n"
@@ -71,8 +76,32 @@ class Listener(uvicorn.Server):
         """Stop accepting, let streams end, then do what uvicorn does."""
         for server in self.servers:
             server.close()
-        await self._before_end()
+        ending = asyncio.ensure_future(self._before_end())
+        while not ending.done() and not self.force_exit:
+            await asyncio.wait({ending}, timeout=_LOOKS_SECONDS)
+        ending.cancel()
         await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Stop at the first signal, do not wait after a second; the process ends as its program wants, not by the
+        signal, as it would with uvicorn's own.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._heard)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _heard(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def protocol() -> type[asyncio.Protocol]:
