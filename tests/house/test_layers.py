@@ -27,14 +27,17 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ buffers check drawing* drawn facts layout* origin places plan resuming retry routes schedule snapshot state "
-    "versions view"
+    "__init__ buffers check drawing* drawn facts layout* origin places plan resuming retry routes schedule snapshot "
+    "state versions view"
 )
-ACTING = "choosing compiler context desk engine feed graph ledger picture run signatures step"
-WITHOUT_HTTP = "__init__ auth channel chat chat_replies driving following inputs limits owned policy problems runs sessions views"
+ACTING = "choosing compiler context desk drive engine feed graph ledger picture run signatures step"
+WITHOUT_HTTP = (
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy problems runs "
+    "sessions views"
+)
 WITH_HTTP = (
-    "answering bodies encoded gateway graph_service listening more_doors openai_wire routes seed_routes stream tokens told "
-    "ui_wire websocket"
+    "answering bodies encoded gateway graph_service listening metrics more_doors openai_wire routes seed_routes stream "
+    "tokens told ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")
@@ -56,7 +59,9 @@ ROOMS = {
     ),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
-    "runtime": Room(("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers", *SERVER), drivers=True),
+    "runtime": Room(
+        ("runtime.py",), ("words", "contracts", *CORE, "stores", "settings", "workers", *SERVER), drivers=True
+    ),
     "public names": Room(("__init__.py",), ("words", "contracts", *CORE, "stores", "settings", "runtime", *SERVER)),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "testing")),

@@ -39,7 +39,10 @@ def test_text_is_shown_once_whether_it_was_heard_live_or_not() -> None:
 
 def test_steps_of_one_node_that_speak_at_once_are_shown_once() -> None:
     pieces = [event(f"1.{i}", "text", text=text) for i, text in enumerate(["ab", "xy", "cd", "z"], 3)]
-    ends = [event("2", "step_finished", step="say#1[0]", text="abcd"), event("3", "step_finished", step="b", text="xyz")]
+    ends = [
+        event("2", "step_finished", step="say#1[0]", text="abcd"),
+        event("3", "step_finished", step="b", text="xyz"),
+    ]
     assert text_of(heard(*pieces, *ends)) == "abxycdz|"
 
 

@@ -13,10 +13,11 @@ from pydantic import BaseModel
 
 from ropewalk.codec import legible
 from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
+from ropewalk.core.drive import Settings
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
 from ropewalk.core.feed import Feed
-from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
+from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE
 from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run

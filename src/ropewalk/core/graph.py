@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AnySet
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Generic, Literal, Self, cast, overload
 
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from ropewalk.contracts import RunStore
 from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
-from ropewalk.core.ledger import Settings
+from ropewalk.core.drive import Settings, Watch
 from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Plan, Send
@@ -82,6 +83,7 @@ class Graph(Generic[S]):
         self.drawing = Drawing(self.name, state_class)
         self._first_id = checked_run_id(chain_id) if chain_id is not None else None
         self._desk: Desk | None = None
+        self._watches: tuple[Watch, ...] = ()
         self._run: Run[S] | None = None
         self._resume_at: int | None = None
         """The entry that `load_from_checkpoint` went back to, until `resume` forks there."""
@@ -487,8 +489,17 @@ class Graph(Generic[S]):
         _check_above_zero("timeout", timeout, "seconds")
         limit = timeout if timeout is not None else self.execution_timeout
         return Settings(
-            timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads, verbose=self.verbose
+            timeout=limit,
+            max_concurrency=self.max_concurrency,
+            threads=self._threads,
+            verbose=self.verbose,
+            watches=self._watches,
         )
+
+    def watch(self, watch: Watch) -> None:
+        """Tell ``watch`` of every run of this graph that is driven in this process from now on."""
+        self._watches = (*self._watches, watch)
+        self.desk.settings = replace(self.desk.settings, watches=self._watches)
 
     def _initial(self, state: BaseModel | None) -> BaseModel | None:
         state_class = self.drawing.state_class

@@ -6,15 +6,14 @@ whole: facts of one commit stand together in the log or not at all, and nobody h
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from ropewalk.codec import RawJson, legible
+from ropewalk.codec import RawJson
 from ropewalk.contracts import RunStore
 from ropewalk.core.choosing import ask_all
+from ropewalk.core.drive import Settings, watched
 from ropewalk.core.facts import (
     Answered,
     Choice,
@@ -36,8 +35,8 @@ from ropewalk.core.places import Firing
 from ropewalk.core.schedule import Schedule, pause_id
 from ropewalk.core.snapshot import dump_snapshot
 from ropewalk.core.state import Shape
-from ropewalk.core.step import trace_of
-from ropewalk.errors import RopewalkError, RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
+from ropewalk.core.step import failure_of
+from ropewalk.errors import RouterCancelled, RunFinished, RunInterrupted, StoreUnavailable
 
 log = logging.getLogger("ropewalk")
 
@@ -51,19 +50,6 @@ KEPT_WITH_STORE = 1_024
 _SNAPSHOT_BYTES = 256 * 1024
 _OUTCOMES = (StepFinished, StepFailed, Paused)
 """Facts with which a step is no longer in flight."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a run is driven."""
-
-    timeout: float | None
-    """Seconds the run may be under way, pauses left out."""
-    max_concurrency: int | None
-    threads: Executor
-    verbose: bool = False
-    """Log every entry."""
-    clock: Callable[[], float] = time.time
 
 
 class Ledger:
@@ -152,8 +138,7 @@ class Ledger:
         await lock.acquire()  # free, so that nothing comes between
         try:
             self.is_ahead = True
-            rest = self._fold(facts, batch)
-            if rest is not None:
+            if (rest := self._fold(facts, batch)) is not None:
                 await self._follow(rest)
             if batch:
                 await self._append(store, batch)
@@ -233,8 +218,7 @@ class Ledger:
         batch: list[Logged] = []
         self.is_ahead = self._store is not None
         try:
-            rest = self._fold(facts, batch)
-            if rest is not None:
+            if (rest := self._fold(facts, batch)) is not None:
                 await self._follow(rest)
             if self._store is not None:
                 bodies = [encode(logged.fact, logged.at) for logged in batch]
@@ -273,11 +257,10 @@ class Ledger:
 
     def _append(self, store: RunStore, batch: list[Logged]) -> Awaitable[None]:
         bodies = [encode(fact, at) for _, at, fact in batch]
-        for body in bodies:
-            self._grown += len(body)
-        after, at = batch[0].number - 1, batch[-1].at
-        status = self.schedule.status
-        return store.append(self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=at)
+        self._grown += sum(map(len, bodies))
+        after, at, status = batch[0].number - 1, batch[-1].at, self.schedule.status
+        append = store.append(self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=at)
+        return watched(append, self.settings.watches) if self.settings.watches else append
 
     async def _snapshot(self, store: RunStore) -> None:
         """Keep the fold; the larger it is, the more must be appended before the next one."""
@@ -291,6 +274,8 @@ class Ledger:
     def _say(self, batch: list[Logged]) -> None:
         if batch:
             self.feed.say(batch)
+            for watch in self.settings.watches:
+                watch.logged(self.schedule.plan.name, self.run_id, batch)
             if self.settings.verbose:
                 for number, _, fact in batch:
                     log.info("run %s: %d %s %s", self.run_id, number, type_of(fact), node_of(fact) or "")
@@ -404,13 +389,6 @@ class _Wanted:
 
 class TooLate(Exception):
     """What came to be recorded comes from a step whose run has ended."""
-
-
-def failure_of(step: str, node: str, attempt: int, error: Exception, retry_at: float | None) -> StepFailed:
-    """Return the fact of a failed attempt: the code and message of the error, and its trace."""
-    code = error.code if isinstance(error, RopewalkError) else "node_failed"
-    message = legible(str(error)) or type(error).__name__
-    return StepFailed(step, node, attempt, code, message, type(error).__name__, legible(trace_of(error)), retry_at)
 
 
 def _with(fact: Fact, choices: tuple[Choice, ...]) -> Fact:

@@ -6,14 +6,14 @@ import traceback
 import weakref
 from typing import Any, NamedTuple, Protocol, cast
 
-from ropewalk.codec import RawJson
+from ropewalk.codec import RawJson, legible
 from ropewalk.core.choosing import choices_at_once, choices_awaited
 from ropewalk.core.context import Asking, Context, Recorder
-from ropewalk.core.facts import Route, StepFinished
+from ropewalk.core.facts import Route, StepFailed, StepFinished
 from ropewalk.core.places import Step
 from ropewalk.core.routes import routes_of
 from ropewalk.core.state import Shape, Write
-from ropewalk.errors import NodeCancelled, NodeTimeout, NotAwaited, StepProblem, WrongReturn
+from ropewalk.errors import NodeCancelled, NodeTimeout, NotAwaited, RopewalkError, StepProblem, WrongReturn
 
 log = logging.getLogger("ropewalk")
 
@@ -199,3 +199,10 @@ def trace_of(error: BaseException) -> str:
         frame for frame in frames if not frame.filename.endswith(("ropewalk/core/step.py", "ropewalk/core/engine.py"))
     ]
     return "".join(traceback.format_list(own or frames)[-12:])
+
+
+def failure_of(step: str, node: str, attempt: int, error: Exception, retry_at: float | None) -> StepFailed:
+    """Return the fact of a failed attempt: the code and message of the error, and its trace."""
+    code = error.code if isinstance(error, RopewalkError) else "node_failed"
+    message = legible(str(error)) or type(error).__name__
+    return StepFailed(step, node, attempt, code, message, type(error).__name__, legible(trace_of(error)), retry_at)
