@@ -90,6 +90,8 @@ class PostgresRunStore:
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
         tag: str | None = None,
@@ -99,7 +101,8 @@ class PostgresRunStore:
         """Return records, newest first; besides the contract's filters by tag, and by creation: ``since`` <= it <
         ``until``.
         """
-        filters = {"graph": graph, "statuses": statuses, "tag": tag, "since": since, "until": until}
+        filters = {"graph": graph, "statuses": statuses, "owner": owner, "session_name": session}
+        filters |= {"tag": tag, "since": since, "until": until}
         return await self.do(
             lambda session: self._reads.runs(session, after=after, limit=limit, **filters), writes=False
         )

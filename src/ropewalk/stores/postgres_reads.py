@@ -49,6 +49,8 @@ async def runs(
     statuses: Sequence[str] | None,
     after: str | None,
     limit: int,
+    owner: str | None,
+    session_name: str | None,
     tag: str | None,
     since: float | None,
     until: float | None,
@@ -61,8 +63,10 @@ async def runs(
         place = min(place, (row[0], row[1]))
     wanted = None if statuses is None else [*dict.fromkeys(statuses)]
     rows = await session.rows(
-        _listing(graph, wanted, tag),
+        _belonging(owner, session_name, wanted, tag) or _listing(graph, wanted, tag),
         graph=graph,
+        owner=owner,
+        session=session_name,
         statuses=wanted,
         tag=tag,
         created=place[0],
@@ -74,7 +78,7 @@ async def runs(
 
 
 def record(row: Row) -> RunRecord:
-    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, *_ = row
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, *_ = row
     return RunRecord(
         run_id=run_id,
         graph=graph,
@@ -86,7 +90,18 @@ def record(row: Row) -> RunRecord:
         updated=updated,
         parent=parent,
         fork_at=fork_at,
+        owner=owner,
+        session=session,
     )
+
+
+def _belonging(owner: str | None, session: str | None, statuses: Sequence[str] | None, tag: str | None) -> str | None:
+    """Name the statement for runs of an owner or a session; None where neither is asked for."""
+    if tag is not None or (owner is None and session is None):
+        return None
+    if owner is None:
+        return "newest_of_session"
+    return "newest_of_owner" if statuses is None else "newest_of_owner_and_statuses"
 
 
 def _listing(graph: str | None, statuses: Sequence[str] | None, tag: str | None) -> str:

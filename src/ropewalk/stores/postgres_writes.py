@@ -55,6 +55,8 @@ async def _add(session: Session, run: NewRun, bodies: Sequence[bytes], *, base: 
         base=base,
         shared=0 if base is None else run.fork_at,
         for_workers=for_workers,
+        owner=run.owner,
+        session=run.session,
         numbers=[*range(run.fork_at + 1, last + 1)],
         bodies=[*bodies],
     )
