@@ -3,8 +3,8 @@
 1. A channel has one task, however many read: it asks the run for what is new, encodes it, and wakes the readers.
 2. A reader is a place in what is kept. It takes what is behind its place; nothing waits for it. What a reader has not
    taken when room is needed is gone for it: it is told to come back, with its cursor.
-3. Between two looks the task rests: as long as the loop needed to get to it, at least 3 ms and at most 50. So the first
-   token goes out at once, and what a busy loop has no time for is coalesced.
+3. Between two looks the task rests: half as long as the readers took, at least 1 ms and at most 50. So the first token goes
+   out at once, and what there is no time for is coalesced: streams never take more than two thirds of a loop.
 4. When the run stops the task ends; what is kept stays for those who come back, for a while.
 """
 
@@ -26,7 +26,7 @@ KEPT_FRAMES = 8_192
 KEPT_BYTES = 4 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 """What is handed to a connection at once, about: a slow one holds no more than that and its own buffer."""
-_RESTS_SECONDS = (0.003, 0.05)
+_RESTS_SECONDS = (0.001, 0.05)
 _OVER = frozenset({"run_done", "run_failed", "run_cancelled"})
 
 
@@ -193,10 +193,9 @@ class Channel:
 
 
 async def _breathe(loop: asyncio.AbstractEventLoop) -> None:
-    """Rest for 3 ms, and for twice as long as the loop is late, up to 50 ms in all."""
+    """Let the readers have what is new, then rest for half as long as that took: 1 ms at least, 50 ms at most."""
     shortest, longest = _RESTS_SECONDS
     began = loop.time()
-    await asyncio.sleep(shortest)
-    late = loop.time() - began - shortest
-    if late > shortest / 2:
-        await asyncio.sleep(min(longest, 2 * late))
+    await asyncio.sleep(0)  # their tasks are woken
+    await asyncio.sleep(0)  # and have sent
+    await asyncio.sleep(min(longest, max(shortest, (loop.time() - began) / 2)))
