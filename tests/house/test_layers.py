@@ -36,8 +36,8 @@ WITHOUT_HTTP = (
     "sessions views"
 )
 WITH_HTTP = (
-    "answering bodies encoded gateway graph_service listening metrics more_doors openai_wire routes seed_routes stream "
-    "tokens told ui_wire websocket"
+    "answering bodies encoded gateway graph_service listening metrics more_doors openai_wire routes schedules "
+    "seed_routes stream tokens told ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")

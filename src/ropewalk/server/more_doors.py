@@ -9,6 +9,7 @@ from ropewalk.server.bodies import BodyLimits
 from ropewalk.server.openai_wire import add_openai_routes
 from ropewalk.server.routes import Doorkeeper, new_router
 from ropewalk.server.runs import RunService
+from ropewalk.server.schedules import Scheduler
 from ropewalk.server.ui_wire import add_ui_routes
 
 
@@ -22,12 +23,16 @@ class MoreDoors:
         add_ui_routes(router, service, keeper, body_limits=body_limits)
         _add_metrics(app, router, service, keeper)
         app.include_router(router)
+        schedules = [one for graph in service.graphs.values() for one in getattr(graph, "schedules", ())]
+        self._scheduler = Scheduler(service, schedules)
 
     async def start(self) -> None:
         """Begin with what goes on by itself."""
+        self._scheduler.start()
 
     async def close(self) -> None:
         """End it."""
+        await self._scheduler.close()
 
 
 def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:
