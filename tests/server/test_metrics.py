@@ -65,7 +65,8 @@ def test_runs_steps_questions_and_requests_are_counted(served: Served) -> None:
     assert any(key[0] == "ropewalk_build_info" for key in found)
 
 
-def test_what_waits_is_told_and_who_follows(served: Served) -> None:
+def test_what_waits_is_told_and_who_follows(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropewalk.server.metrics._LOOKS_SECONDS", 0.02)
     run_id = served.start("talk", {"words": 400, "pause_seconds": 0.005})
     stream = served.following(run_id)
     next(stream)

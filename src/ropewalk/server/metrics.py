@@ -15,6 +15,7 @@ from ropewalk.server.owned import Caller
 from ropewalk.server.routes import Doorkeeper
 from ropewalk.server.runs import RunService
 from ropewalk.server.stream import Receive, Scope, Send
+from ropewalk.server.told_chat import plain_answer
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_COUNTED = 1_000
@@ -165,7 +166,12 @@ def add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doorke
     gauging, who = Gauging(metrics, service), Depends(keeper.admit)
     app.add_middleware(Timing, metrics=metrics)
 
-    @router.get("/metrics", summary="Measurements for Prometheus", response_class=Response)
+    @router.get(
+        "/metrics",
+        summary="Measurements for Prometheus",
+        response_class=Response,
+        responses=plain_answer("text/plain", 401, 429),
+    )
     async def told(caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         await gauging.look()
         return Response(metrics.text(), media_type=MEDIA_TYPE)

@@ -23,28 +23,24 @@ from ropewalk.server.encoded import EncodedStream, attended, sse
 from ropewalk.server.encoders.openai_chunks import DONE, ChatChunks, usage_of
 from ropewalk.server.owned import Caller
 from ropewalk.server.problems import headers_of, problem_of
-from ropewalk.server.routes import Doorkeeper
+from ropewalk.server.routes import Doorkeeper, GraphName
 from ropewalk.server.runs import RunService
+from ropewalk.server.told import body_of
+from ropewalk.server.told_chat import COMPLETE, COMPLETION, MODEL, MODELS, openai_answers
 
 _AGAIN = (429, 503)
 """Statuses after which the same request may succeed later; the SDK would try others again too, and start more runs."""
 
 
-class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class StreamOptions(_Lenient):
-    include_usage: bool = False
-
-
-class CompletionBody(_Lenient):
+class CompletionBody(BaseModel):
     """Asks a model to go on with a conversation; what else clients send is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
 
     model: str = Field(description="A graph's name.", max_length=200)
     messages: list[dict[str, Any]] = Field(description="The conversation.", min_length=1, max_length=10_000)
     stream: bool = Field(False, description="Send the answer while it is made.")
-    stream_options: StreamOptions | None = None
+    stream_options: dict[str, Any] | None = Field(None, description="`include_usage`: tell at the end what was used.")
     metadata: dict[str, str] | None = Field(None, description="`session`: the conversation that the run belongs to.")
 
 
@@ -59,15 +55,24 @@ def add_openai_routes(
     def card(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": born, "owned_by": "ropewalk"}
 
-    @router.get("/models", summary="List the graphs that one can talk to")
+    looks = (400, 401, 404, 429)
+
+    @router.get("/models", summary="List the graphs that one can talk to", responses=openai_answers(MODELS, *looks))
     async def models(caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json({"object": "list", "data": [card(name) for name in chat.graphs()]})
 
-    @router.get("/models/{name}", summary="Look at one of them")
-    async def model(name: str, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @router.get("/models/{name}", summary="Look at one of them", responses=openai_answers(MODEL, *looks))
+    async def model(name: GraphName, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json(card(chat.name_of(name)))
 
-    @router.post("/chat/completions", summary="Talk to a graph")
+    acts = (400, 401, 404, 409, 413, 415, 422, 429, 503)
+
+    @router.post(
+        "/chat/completions",
+        summary="Talk to a graph",
+        responses=openai_answers(COMPLETION, *acts, streams=True),
+        openapi_extra=body_of(CompletionBody, COMPLETE),
+    )
     async def complete(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         caller: Caller = who,
@@ -80,7 +85,7 @@ def add_openai_routes(
         listening = await chat.follow(caller, turn)
         about = {"x-run-id": turn.run_id}
         if given.stream:
-            usage = given.stream_options is not None and given.stream_options.include_usage
+            usage = (given.stream_options or {}).get("include_usage") is True
             return EncodedStream(listening.reader, _chunks(listening, usage=usage), about)
         async with attended(request, listening.reader):
             return Json(await _whole(listening), headers=about)

@@ -6,9 +6,9 @@ again gets a whole one, with the same ids.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ropewalk.errors import RequestMalformed
@@ -21,6 +21,10 @@ from ropewalk.server.encoders.ui_messages import UiMessages
 from ropewalk.server.owned import Caller
 from ropewalk.server.routes import Doorkeeper, GraphName
 from ropewalk.server.runs import RunService
+from ropewalk.server.told import body_of
+from ropewalk.server.told_chat import RUN_AGENT, TALK, stream_answers
+
+ChatId = Annotated[str, Path(description="The conversation.", max_length=200)]
 
 
 class _Lenient(BaseModel):
@@ -34,21 +38,13 @@ class ChatBody(_Lenient):
     messages: list[dict[str, Any]] = Field(min_length=1, max_length=10_000)
 
 
-class Resume(_Lenient):
-    """Answers an interrupt."""
-
-    interruptId: str = Field(max_length=500)
-    status: str = "resolved"
-    payload: Any = None
-
-
 class AgentBody(_Lenient):
     """What an AG-UI client sends."""
 
     threadId: str = Field(description="The conversation; the runs' session.", min_length=1, max_length=200)
     runId: str = Field(min_length=1, max_length=200)
     messages: list[dict[str, Any]] = Field(max_length=10_000)
-    resume: list[Resume] | None = None
+    resume: list[dict[str, Any]] | None = Field(None, description="Answers to interrupts.", max_length=1_000)
 
 
 def add_ui_routes(
@@ -66,7 +62,15 @@ def add_ui_routes(
         about = ui_messages.HEADERS | {"x-run-id": listening.turn.run_id}
         return EncodedStream(listening.reader, _ui_messages(listening), about)
 
-    @router.post("/graphs/{graph}/chat", summary="Talk to a graph from the Vercel AI SDK", tags=["User interfaces"])
+    acts = (400, 401, 404, 409, 413, 415, 422, 429, 503)
+
+    @router.post(
+        "/graphs/{graph}/chat",
+        summary="Talk to a graph from the Vercel AI SDK",
+        response_class=Response,
+        responses=stream_answers(*acts),
+        openapi_extra=body_of(ChatBody, TALK),
+    )
     async def talk(graph: GraphName, request: Request, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         given = await read_body(request, ChatBody, limits)
         name = chat.name_of(graph)
@@ -77,21 +81,31 @@ def add_ui_routes(
             turn = await chat.turn(caller, name, _from_parts(given.messages), session=given.id)
         return sent(await listen(caller, turn))
 
-    @router.get("/graphs/{graph}/chat/{chat_id}/stream", summary="Come back to a turn", tags=["User interfaces"])
-    async def come_back(graph: GraphName, chat_id: str, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @router.get(
+        "/graphs/{graph}/chat/{chat_id}/stream",
+        summary="Come back to a turn",
+        response_class=Response,
+        responses=stream_answers(400, 401, 404, 429, 503, more=(204,)),
+    )
+    async def come_back(graph: GraphName, chat_id: ChatId, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         listed = await service.list(caller, graph=chat.name_of(graph), session=chat_id, limit=1)
         running = [one for one in listed["items"] if one["status"] == "RUNNING"]
         if not running:
             return Response(status_code=204)
         return sent(await listen(caller, Turn(run_id=running[0]["run_id"], graph=running[0]["graph"])))
 
-    @router.post("/graphs/{graph}/ag-ui", summary="Talk to a graph from an AG-UI client", tags=["User interfaces"])
+    @router.post(
+        "/graphs/{graph}/ag-ui",
+        summary="Talk to a graph from an AG-UI client",
+        response_class=Response,
+        responses=stream_answers(*acts),
+        openapi_extra=body_of(AgentBody, RUN_AGENT),
+    )
     async def run_agent(graph: GraphName, request: Request, caller: Caller = who) -> Response:  # pyright: ignore[reportUnusedFunction]
         given = await read_body(request, AgentBody, limits)
         name = chat.name_of(graph)
         if given.resume:
-            answers = {one.interruptId: False if one.status == "cancelled" else one.payload for one in given.resume}
-            turn = await chat.answer(caller, *_of_one_run(answers))
+            turn = await chat.answer(caller, *_of_one_run(_resumed(given.resume)))
         else:
             turn = await chat.turn(caller, name, _plain(given.messages), session=given.threadId)
         listening = await listen(caller, turn)
@@ -138,6 +152,14 @@ def _approvals(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             reason = {"reason": told["reason"]} if isinstance(told.get("reason"), str) else {}
             answers[str(told.get("id"))] = {"approve": told.get("approved") is True, **reason}
     return answers
+
+
+def _resumed(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return run/pause -> answer; an interrupt that was given up is a no."""
+    return {
+        str(one.get("interruptId")): False if one.get("status") == "cancelled" else one.get("payload")
+        for one in entries
+    }
 
 
 def _of_one_run(answers: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
