@@ -90,9 +90,8 @@ class Reader(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_result(None)
         tail = self._tail + data[-64:]
-        if LAST in tail or LAST in data[-512:]:
-            if not self.done.done():
-                self.done.set_result(None)
+        if (LAST in tail or LAST in data[-512:]) and not self.done.done():
+            self.done.set_result(None)
         self._tail = data[-64:]
 
     def connection_lost(self, exc: Exception | None) -> None:

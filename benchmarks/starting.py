@@ -14,8 +14,8 @@ def started_per_second(
 ) -> Callable[[], Awaitable[Costs]]:
     """Return a repetition that POSTs ``requests`` times over ``at_once`` connections."""
     data = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nhost: {server.host}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}"
-    request = head.encode() + b"\r\n\r\n" + data
+    head = f"POST {path} HTTP/1.1\r\nhost: {server.host}\r\ncontent-type: application/json"
+    request = f"{head}\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data
 
     async def one_connection(count: int) -> None:
         reader, writer = await asyncio.open_connection(server.host, server.port)

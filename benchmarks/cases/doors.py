@@ -72,8 +72,6 @@ def _start() -> Case:
             ),
             peer("langgraph dev", "langgraph-api", "langgraph_server:start", every=3, requests=160, at_once=16),
         ),
-        targets=(
-            Target(metric="wall", limit=5.0, against="langgraph dev", times_faster=True),
-        ),
+        targets=(Target(metric="wall", limit=5.0, against="langgraph dev", times_faster=True),),
         rounds=5,
     )

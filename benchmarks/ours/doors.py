@@ -1,4 +1,4 @@
-"""Ropewalk's doors: tokens to many readers, what a token waits, what an idle stream holds, how fast runs are started."""
+"""Ropewalk's doors: tokens to many readers, what a token waits, what an idle stream holds, how fast runs start."""
 
 import asyncio
 import tempfile

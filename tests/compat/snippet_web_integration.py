@@ -2,7 +2,7 @@
 
 Mended: the port is the first argument, so that a test may choose one.
 """
-# ruff: noqa: I001, F401, UP006, UP035, S104  (the seed's own layout)
+# ruff: noqa: I001, F401, UP006, UP035  (the seed's own layout)
 
 import logging
 import sys

@@ -48,7 +48,7 @@ def test_it_says_where_it_serves_and_does(folder: Path) -> None:
     assert (folder / ".ropewalk" / "runs.db").exists()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "some-host"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "some-host"])
 def test_off_loopback_it_does_not_start_before_somebody_says_who_may_use_it(folder: Path, host: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "ropewalk.cli", "serve", "flow.py", "--host", host, "--port", "0", "--json"],
@@ -66,8 +66,8 @@ def test_off_loopback_it_does_not_start_before_somebody_says_who_may_use_it(fold
 
 
 def test_off_loopback_with_keys_it_asks_for_them(folder: Path) -> None:
-    with child("flow.py", "--host", "0.0.0.0", cwd=folder, ROPEWALK_API_KEYS="ann:ann-key-0001") as (_, told):  # noqa: S104
-        url = told["url"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    with child("flow.py", "--host", "0.0.0.0", cwd=folder, ROPEWALK_API_KEYS="ann:ann-key-0001") as (_, told):
+        url = told["url"].replace("0.0.0.0", "127.0.0.1")
         assert told["auth"] == "keys"
         until(lambda: httpx.get(url + "/health").status_code == 200)
         assert httpx.get(url + "/graphs").status_code == 401
@@ -75,8 +75,8 @@ def test_off_loopback_with_keys_it_asks_for_them(folder: Path) -> None:
 
 
 def test_off_loopback_without_auth_when_that_is_said(folder: Path) -> None:
-    with child("flow.py", "--host", "0.0.0.0", cwd=folder, ROPEWALK_AUTH="none") as (_, told):  # noqa: S104
-        url = told["url"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    with child("flow.py", "--host", "0.0.0.0", cwd=folder, ROPEWALK_AUTH="none") as (_, told):
+        url = told["url"].replace("0.0.0.0", "127.0.0.1")
         until(lambda: httpx.get(url + "/graphs").status_code == 200)
         assert httpx.get(url + "/graphs", headers={"host": "evil.example"}).status_code == 421
 

@@ -198,7 +198,7 @@ def test_a_frozen_reader_holds_nobody_and_is_told_to_come_back(served: Served, m
 def test_a_frozen_reader_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_STUCK_SECONDS", 1)
     run_id = served.start("story", {"words": 60_000, "pause_seconds": 0.0})
-    with frozen_reader(served, run_id) as frozen:
+    with frozen_reader(served, run_id):
         readers = served.doors.service.following.readers
         until(lambda: any(reader.run_id == run_id for reader in readers.copy()))
         until(lambda: not any(reader.run_id == run_id for reader in readers.copy()))

@@ -114,7 +114,7 @@ def test_keys_from_a_url_change_and_are_not_asked_for_again_by_every_stranger(
     asked: list[str] = []
 
     class Publishes(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked.append(self.path)
             body = issuer.jwks().encode()
             self.send_response(200)

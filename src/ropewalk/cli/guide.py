@@ -65,9 +65,9 @@ examples:
   curl -X POST localhost:8000/graphs/NAME/runs -H 'content-type: application/json' -d '{"input": {}}'
   curl -N localhost:8000/runs/RUN/events
 
-GET /openapi.json tells all of it. This process drives the runs, and goes on, when it starts, with those that a dead one
-left in the store; with --workers they are left to workers. Off loopback it does not start before somebody has said who may
-use it. Ctrl-C lets streams and runs come to rest; a second one does not wait.
+GET /openapi.json tells all of it. This process drives the runs, and goes on, when it starts, with those that a dead
+one left in the store; with --workers they are left to workers. Off loopback it does not start before somebody has said
+who may use it. Ctrl-C lets streams and runs come to rest; a second one does not wait.
 
 exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
 """,

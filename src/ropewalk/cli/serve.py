@@ -120,7 +120,7 @@ def _tell(screen: Screen, doors: Doors, listening: socket.socket, store: str, se
 
 
 def _log_to_stderr() -> None:
-    """Let people read what is said of single runs; requests are not logged: their paths and bodies are their senders'."""
+    """Let people read what is said of single runs; requests are not logged, nor anything that is in them."""
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     for name, level in (("ropewalk", logging.INFO), ("uvicorn.error", logging.WARNING)):

@@ -40,6 +40,9 @@ class StartBody(_Body):
     on_busy: Literal["reject", "queue", "interrupt", "parallel"] = Field(
         "parallel", description="What happens when the session has a run under way."
     )
+    webhook: str | None = Field(
+        None, description="An https address that is told when the run pauses or ends.", max_length=2_000
+    )
 
 
 class AnswerBody(_Body):
@@ -84,8 +87,8 @@ async def read_body(request: Request, model: type[B], limits: BodyLimits) -> B:
     does not fit.
     """
     given: Any = parsed(await read_bytes(request, limits), limits)
-    if model is EditBody and isinstance(given, dict) and "updates" not in given:
-        given = {"updates": given}  # the short form: the fields themselves
+    if issubclass(model, EditBody) and isinstance(given, dict) and "updates" not in given:
+        given = cast("Any", {"updates": given})  # the short form: the fields themselves
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -3,8 +3,8 @@
 1. A channel has one task, however many read: it asks the run for what is new, encodes it, and wakes the readers.
 2. A reader is a place in what is kept. It takes what is behind its place; nothing waits for it. What a reader has not
    taken when room is needed is gone for it: it is told to come back, with its cursor.
-3. Between two looks the task rests: half as long as the readers took, at least 1 ms and at most 50. So the first token goes
-   out at once, and what there is no time for is coalesced: streams never take more than two thirds of a loop.
+3. Between two looks the task rests: half as long as the readers took, at least 1 ms and at most 50. So the first token
+   goes out at once, what there is no time for is coalesced, and streams take no more than two thirds of a loop.
 4. When the run stops the task ends; what is kept stays for those who come back, for a while.
 """
 

@@ -4,7 +4,7 @@ and hands everything over when it stops.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from ropewalk.contracts import RunRecord, RunStore
@@ -43,7 +43,7 @@ class Driving:
             self._spawn(self._go_on_with(found))
         return len(found)
 
-    async def _left_behind(self) -> Any:
+    async def _left_behind(self) -> AsyncIterator[RunRecord]:
         after: str | None = None
         while True:
             page = await self._store.runs(statuses=("RUNNING",), after=after, limit=_PAGE)

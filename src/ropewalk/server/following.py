@@ -74,20 +74,12 @@ class Reader:
 
     async def take(self) -> Say | None:
         """Return what is new, waiting for it; an empty `Say` when a heartbeat is due; None at the end (see `why`)."""
-        while True:
-            if self._following.is_closing or self.is_gone:
-                self.why = "closing"
-                return None
+        while not self._is_over():
             if self._place is None:
                 said = await self._from_the_log()
-                if said is not None:
+                if said is not None or self._place is None:
                     return said
-                if self._place is None:
-                    return None
                 continue
-            if self._place < self._channel.dropped:
-                self.why = "overrun"
-                return None
             if self._place < self._channel.end:
                 if self._channel.at(self._place).cursor > self.cursor:
                     return self._from_the_channel()
@@ -99,6 +91,17 @@ class Reader:
                 self.is_beating = False
                 return Say(frames=[])
             await self._new()
+        return None
+
+    def _is_over(self) -> bool:
+        """Tell whether this reader gets no more, whatever the run does."""
+        if self._following.is_closing or self.is_gone:
+            self.why = "closing"
+            return True
+        if self._place is not None and self._place < self._channel.dropped:
+            self.why = "overrun"
+            return True
+        return False
 
     def _from_the_channel(self) -> Say:
         assert self._place is not None
@@ -116,16 +119,16 @@ class Reader:
         except RopewalkError as trouble:
             self.why = trouble.code
             return None
-        if batch is None:  # the run has stopped, and the reader has all of it
-            self._place = self._channel.place_of(max(self.cursor, self._channel.start))
-        else:
-            frames = [frame_of(self.run_id, event) for event in batch]
+        frames = [frame_of(self.run_id, event) for event in batch or ()]
+        if frames:
             self.cursor = frames[-1].cursor
             self._place = self._channel.place_of(self.cursor)
+        else:  # the run has stopped, and the reader has all of it
+            self._place = self._channel.place_of(max(self.cursor, self._channel.start))
         if self._place is not None:
             await self._log.aclose()
             self._log = None
-        return Say(frames=frames) if batch is not None else None
+        return Say(frames) if frames else None
 
     def _has_ended(self) -> bool:
         channel = self._channel

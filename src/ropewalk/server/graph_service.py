@@ -35,7 +35,7 @@ class GraphService:
         await self.runs.close()
 
 
-def create_graph_service(  # noqa: PLR0913  the names are the service's settings
+def create_graph_service(
     graph: Any,
     checkpoint_storage: RunStore | None = None,
     path_prefix: str = "/graph",
@@ -50,8 +50,8 @@ def create_graph_service(  # noqa: PLR0913  the names are the service's settings
 
     Many runs of the graph go on at once, each with its own state. ``checkpoint_storage`` is where they are kept.
     ``allowed_hosts`` are the names under which the app may be asked for (None: the app sees to that itself),
-    ``allowed_origins`` the pages of other sites that may send to it. With ``take_over`` runs go on, when the app starts,
-    that a dead process left behind: for one process alone.
+    ``allowed_origins`` the pages of other sites that may use its WebSocket, or send it what their browsers would send
+    without asking. With ``take_over`` runs go on, when the app starts, that a dead process left: for one process alone.
     """
     if checkpoint_storage is not None and graph.store is not checkpoint_storage:
         graph.use_store(checkpoint_storage)
@@ -77,7 +77,6 @@ def create_graph_service(  # noqa: PLR0913  the names are the service's settings
 
 def _add_own_routes(router: APIRouter, runs: RunService, keeper: Doorkeeper, graph: str) -> None:
     """Let the prefix itself stand for the graph: ``POST {prefix}/runs`` starts a run of it."""
-    Who = Annotated[Caller, Depends(keeper.admit)]  # noqa: N806
     errors = (400, 401, 404, 409, 413, 415, 422, 429, 503)
     told = body_of(StartBody, EXAMPLES["start"])
 
@@ -85,7 +84,9 @@ def _add_own_routes(router: APIRouter, runs: RunService, keeper: Doorkeeper, gra
         "/runs", status_code=202, summary="Start a run", responses=answers(202, "started", *errors), openapi_extra=told
     )
     async def start(  # pyright: ignore[reportUnusedFunction]
-        request: Request, caller: Who, idempotency_key: Annotated[str | None, Header(max_length=500)] = None
+        request: Request,
+        caller: Annotated[Caller, Depends(keeper.admit)],
+        idempotency_key: Annotated[str | None, Header(max_length=500)] = None,
     ) -> Response:
         """Start a run of this service's graph."""
         return await start_run(runs, caller, graph, request, idempotency_key, BodyLimits(), "/runs")

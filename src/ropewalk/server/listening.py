@@ -109,58 +109,60 @@ def protocol() -> type[asyncio.Protocol]:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415  an optional driver
     except ImportError:
-        return _guarded(H11Protocol)
-    return _guarded(HttpToolsProtocol)
+        base: Any = H11Protocol
+    else:
+        base = HttpToolsProtocol
+    return cast("type[asyncio.Protocol]", type("Guarded", (_Guards, base), {}))
 
 
-def _guarded(base: Any) -> type[asyncio.Protocol]:
-    """Return ``base`` with a clock for headers and bodies, and a size for headers."""
+class _Guards:
+    """A clock for headers and bodies, and a size for headers: what stands before uvicorn's protocol."""
 
-    class Guarded(base):
-        """One connection."""
+    cycle: Any
+    transport: Any
+    guard_timer: asyncio.TimerHandle | None = None
+    guard_size = 0
 
-        guard_timer: asyncio.TimerHandle | None = None
-        guard_size = 0
-        guard_cycle: Any = None
+    def connection_made(self, transport: Any) -> None:
+        self._base.connection_made(transport)
+        self._expect(HEADER_SECONDS)
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._expect(HEADER_SECONDS)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect(None)
+        self._base.connection_lost(exc)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._expect(None)
-            super().connection_lost(exc)
+    def data_received(self, data: bytes) -> None:
+        if self._reads_headers():
+            self.guard_size += len(data)
+            if self.guard_timer is None:
+                self._expect(HEADER_SECONDS)
+        self._base.data_received(data)
+        if self._reads_headers():
+            if self.guard_size > MAX_HEADER_BYTES:
+                self._give_up(_TOO_LARGE)
+            return
+        self.guard_size = 0
+        self._expect(BODY_SECONDS if self.cycle is not None and self.cycle.more_body else None)
 
-        def data_received(self, data: bytes) -> None:
+    @property
+    def _base(self) -> Any:
+        return super()
+
+    def _reads_headers(self) -> bool:
+        """Tell whether the next request's headers are not whole yet."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect(self, seconds: float | None) -> None:
+        if self.guard_timer is not None:
+            self.guard_timer.cancel()
+            self.guard_timer = None
+        if seconds is not None:
+            self.guard_timer = asyncio.get_running_loop().call_later(seconds, self._give_up, _TOO_SLOW)
+
+    def _give_up(self, goodbye: bytes) -> None:
+        self._expect(None)
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
             if self._reads_headers():
-                self.guard_size += len(data)
-                if self.guard_timer is None:
-                    self._expect(HEADER_SECONDS)
-            super().data_received(data)
-            if self._reads_headers():
-                if self.guard_size > MAX_HEADER_BYTES:
-                    self._give_up(_TOO_LARGE)
-                return
-            self.guard_size = 0
-            self._expect(BODY_SECONDS if self.cycle is not None and self.cycle.more_body else None)
-
-        def _reads_headers(self) -> bool:
-            """Tell whether the next request's headers are not whole yet."""
-            return self.cycle is None or self.cycle.response_complete
-
-        def _expect(self, seconds: float | None) -> None:
-            if self.guard_timer is not None:
-                self.guard_timer.cancel()
-                self.guard_timer = None
-            if seconds is not None:
-                self.guard_timer = asyncio.get_running_loop().call_later(seconds, self._give_up, _TOO_SLOW)
-
-        def _give_up(self, goodbye: bytes) -> None:
-            self._expect(None)
-            transport = self.transport
-            if transport is not None and not transport.is_closing():
-                if self._reads_headers():
-                    transport.write(goodbye)
-                transport.close()
-
-    return cast("type[asyncio.Protocol]", Guarded)
+                transport.write(goodbye)
+            transport.close()

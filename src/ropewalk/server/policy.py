@@ -1,8 +1,8 @@
 """Which hosts and origins a door answers: a web page must not drive a local agent.
 
-A page can make a browser send requests here in two ways. Across sites, which the browser tells by the ``Origin`` header;
-and by a name of its own that it points at this machine (DNS rebinding), which the ``Host`` header tells. Both are looked at
-before anything else. Pure: it sees headers and says yes or no.
+A page can make a browser send requests here in two ways. Across sites, which the browser tells by the ``Origin``
+header; and by a name of its own that it points at this machine (DNS rebinding), which the ``Host`` header tells. Both
+are looked at before anything else. Pure: it sees headers and says yes or no.
 """
 
 import ipaddress

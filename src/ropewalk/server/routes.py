@@ -87,7 +87,6 @@ def add_routes(
 ) -> None:
     """Put every route of ``service`` on ``router``."""
     limits = body_limits or BodyLimits()
-    Who = Annotated[Caller, Depends(keeper.admit)]
 
     @router.get("/health", summary="Tell whether the server answers", responses=answers(200, "health"))
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -105,7 +104,7 @@ def add_routes(
     async def start(  # pyright: ignore[reportUnusedFunction]
         graph: GraphName,
         request: Request,
-        caller: Who,
+        caller: Annotated[Caller, Depends(keeper.admit)],
         idempotency_key: Annotated[
             str | None, Header(max_length=500, description="The same key and body start one run, however often sent.")
         ] = None,
@@ -118,7 +117,7 @@ def add_routes(
     _add_acts(router, service, keeper, limits)
 
 
-async def start_run(  # noqa: PLR0913, PLR0917  what two routes have in common
+async def start_run(  # noqa: PLR0917  what two routes have in common
     service: RunService,
     caller: Caller,
     graph: str,
@@ -140,15 +139,14 @@ async def start_run(  # noqa: PLR0913, PLR0917  what two routes have in common
 
 
 def _add_graphs(router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:
-    Who = Annotated[Caller, Depends(keeper.admit)]
 
     @router.get("/graphs", summary="List the graphs", responses=answers(200, "graphs", 401, 429))
-    async def list_graphs(caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def list_graphs(caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Every graph that is served here, with the schema of its input."""
         return Json({"items": [service.describe(name) for name in service.graphs], "next": None})
 
     @router.get("/graphs/{graph}", summary="Look at a graph", responses=answers(200, "graph", 400, 401, 404, 429))
-    async def look_at_graph(graph: GraphName, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def look_at_graph(graph: GraphName, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """One graph: its nodes and the schema of its input."""
         return Json(service.describe(graph))
 
@@ -158,18 +156,19 @@ def _add_graphs(router: APIRouter, service: RunService, keeper: Doorkeeper) -> N
         responses=text_answer("image/svg+xml", 400, 401, 404, 429),
         response_class=Response,
     )
-    async def draw_graph(graph: GraphName, caller: Who, form: Form = "svg") -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def draw_graph(
+        graph: GraphName, caller: Annotated[Caller, Depends(keeper.admit)], form: Form = "svg"
+    ) -> Response:  # pyright: ignore[reportUnusedFunction]
         """The graph as SVG, Mermaid or Graphviz DOT."""
         picture = service.graph(graph).visualize().form(form)
         return Response(picture, media_type=_FORMS[form], headers=_PICTURE_HEADERS)
 
 
 def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:
-    Who = Annotated[Caller, Depends(keeper.admit)]
 
     @router.get("/runs", summary="List runs", responses=answers(200, "runs", 400, 401, 404, 429, 503))
-    async def list_runs(  # pyright: ignore[reportUnusedFunction]
-        caller: Who,
+    async def list_runs(  # noqa: PLR0917  # pyright: ignore[reportUnusedFunction]
+        caller: Annotated[Caller, Depends(keeper.admit)],
         graph: Annotated[str | None, Query(description="Only runs of this graph.", max_length=200)] = None,
         status: Annotated[list[_STATUSES] | None, Query(description="Only runs of these statuses.")] = None,
         session: Annotated[str | None, Query(description="Only runs of this session.", max_length=200)] = None,
@@ -180,7 +179,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         return Json(await service.list(caller, graph=graph, statuses=status, session=session, after=after, limit=limit))
 
     @router.get("/runs/{run_id}", summary="Look at a run", responses=answers(200, "run", 400, 401, 404, 409, 429, 503))
-    async def look(run_id: RunId, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def look(run_id: RunId, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Where a run stands: status, state, pauses."""
         return Json(await service.look(caller, run_id))
 
@@ -189,7 +188,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
     )
     async def history(  # pyright: ignore[reportUnusedFunction]
         run_id: RunId,
-        caller: Who,
+        caller: Annotated[Caller, Depends(keeper.admit)],
         after: Annotated[int, Query(ge=0, le=2**53, description="Begin behind this entry.")] = 0,
         limit: Annotated[int, Query(ge=1, le=500, description="At most so many.")] = 500,
     ) -> Response:
@@ -203,7 +202,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
     )
     async def state(  # pyright: ignore[reportUnusedFunction]
         run_id: RunId,
-        caller: Who,
+        caller: Annotated[Caller, Depends(keeper.admit)],
         at: Annotated[int | None, Query(ge=1, le=2**53, description="As it was after this entry; the newest.")] = None,
     ) -> Response:
         """The state as it was after an entry, and what that entry changed."""
@@ -215,7 +214,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         responses=text_answer("image/svg+xml", 400, 401, 404, 409, 429, 503),
         response_class=Response,
     )
-    async def draw_run(run_id: RunId, caller: Who, form: Form = "svg") -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def draw_run(run_id: RunId, caller: Annotated[Caller, Depends(keeper.admit)], form: Form = "svg") -> Response:  # pyright: ignore[reportUnusedFunction]
         """The run's graph with what it did."""
         picture = await service.picture(caller, run_id, form)
         return Response(picture, media_type=_FORMS[form], headers=_PICTURE_HEADERS)
@@ -228,7 +227,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
     )
     async def follow(  # pyright: ignore[reportUnusedFunction]
         run_id: RunId,
-        caller: Who,
+        caller: Annotated[Caller, Depends(keeper.admit)],
         after: Annotated[str | None, Query(pattern=_CURSOR, description="Begin behind this event's id.")] = None,
         until: Annotated[
             Literal["stop", "end"], Query(description="`stop`: the stream ends when the run pauses; `end`: it goes on.")
@@ -243,11 +242,10 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
 
 
 def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> None:
-    Who = Annotated[Caller, Depends(keeper.admit)]
     acts = (400, 401, 404, 409, 413, 415, 422, 429, 503)
 
     def act(
-        path: str, summary: str, model: type[BaseModel], example: str, status: int = 202, method: str = "POST"
+        path: str, summary: str, model: type[BaseModel], example: str, *, status: int = 202, method: str = "POST"
     ) -> Any:
         return router.api_route(
             path,
@@ -259,37 +257,39 @@ def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits
         )
 
     @act("/runs/{run_id}/answers/{pause_id}", "Answer a pause", AnswerBody, "answer")
-    async def answer(run_id: RunId, pause_id: str, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def answer(
+        run_id: RunId, pause_id: str, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]
+    ) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Answer what a run asks; durable when 202 is sent, and the run goes on."""
         given = await read_body(request, AnswerBody, limits)
         return Json(await service.answer(caller, run_id, pause_id, given.value, by=given.by), 202)
 
     @act("/runs/{run_id}/resume", "Go on with a run", CancelBody, "nothing")
-    async def resume(run_id: RunId, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def resume(run_id: RunId, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Release breakpoints, or try again what failed."""
         await read_body(request, CancelBody, limits)
         return Json(await service.resume(caller, run_id), 202)
 
     @act("/runs/{run_id}/retry", "Do a step again", RetryBody, "retry")
-    async def retry(run_id: RunId, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def retry(run_id: RunId, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Do a step again, and all that came after it, in a new run; without a step, what failed in this one."""
         given = await read_body(request, RetryBody, limits)
         return Json(await service.retry(caller, run_id, given.step, given.updates), 202)
 
     @act("/runs/{run_id}/cancel", "End a run", CancelBody, "cancel")
-    async def cancel(run_id: RunId, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def cancel(run_id: RunId, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """End a run for good: durable first, then whatever is in flight is cancelled."""
         given = await read_body(request, CancelBody, limits)
         return Json(await service.cancel(caller, run_id, given.reason), 202)
 
     @act("/runs/{run_id}/fork", "Fork a run", ForkBody, "fork")
-    async def fork(run_id: RunId, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def fork(run_id: RunId, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Start a run that begins with this one's entries."""
         given = await read_body(request, ForkBody, limits)
         return Json(await service.fork(caller, run_id, given.at, given.updates), 202)
 
-    @act("/runs/{run_id}/state", "Edit the state", EditBody, "edit", 200, "PATCH")
-    async def edit(run_id: RunId, request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    @act("/runs/{run_id}/state", "Edit the state", EditBody, "edit", status=200, method="PATCH")
+    async def edit(run_id: RunId, request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Write to a run's state: steps that start later see it."""
         given = await read_body(request, EditBody, limits)
         return Json(await service.edit(caller, run_id, given.updates, replace=given.replace, by=given.by))
@@ -301,7 +301,7 @@ def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits
         responses=answers(204, None, 400, 401, 404, 429, 503),
         response_class=Response,
     )
-    async def delete(run_id: RunId, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def delete(run_id: RunId, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Forget a run; what is in flight is stopped first."""
         await service.delete(caller, run_id)
         return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""The four routes that the seeds' web service has, by their names: start, resume, status, and a WebSocket for each run."""
+"""The four routes that the seeds' web service has, by their names: start, resume, status, a WebSocket for each run."""
 
 import asyncio
 import contextlib
@@ -53,19 +53,18 @@ class GraphStatus(BaseModel):
 
 def add_seed_routes(router: APIRouter, service: RunService, keeper: Doorkeeper, graph: str) -> None:
     """Put the seeds' routes on ``router``."""
-    Who = Annotated[Caller, Depends(keeper.admit)]  # noqa: N806
     told = body_of(ExecutionRequest, {"chain_id": "my-chain"})
     errors = (400, 401, 404, 409, 413, 415, 422, 429, 503)
 
     @router.post("/start", summary="Start a run and wait", responses=answers(200, "acted", *errors), openapi_extra=told)
-    async def start(request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def start(request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Start a run; answer when it has ended or is paused."""
         given = await read_body(request, ExecutionRequest, _LIMITS)
         started = await service.start(caller, graph, RunRequest(run_id=given.chain_id))
         return await _when_it_stops(service, caller, started.run_id, given.timeout)
 
     @router.post("/resume", summary="Go on and wait", responses=answers(200, "acted", *errors), openapi_extra=told)
-    async def resume(request: Request, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def resume(request: Request, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Go on with a run; answer when it has ended or is paused."""
         given = await read_body(request, ExecutionRequest, _LIMITS)
         if given.chain_id is None:
@@ -74,7 +73,7 @@ def add_seed_routes(router: APIRouter, service: RunService, keeper: Doorkeeper, 
         return await _when_it_stops(service, caller, given.chain_id, given.timeout)
 
     @router.get("/status/{chain_id}", summary="Tell how a run stands", responses=answers(200, "acted", *errors))
-    async def status(chain_id: str, caller: Who) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def status(chain_id: str, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Where a run stands, and since when."""
         record = await service.record(caller, chain_id)
         told = GraphStatus(chain_id=chain_id, status=record.status, last_update=_moment(record.updated))

@@ -1,8 +1,8 @@
 """What happens when a conversation that has a run under way gets another message: `on_busy`.
 
-``reject`` refuses it, ``interrupt`` cancels what is under way, ``parallel`` lets both go on. With ``queue`` the new run is
-admitted at once and waits: its first entry names the run that must stop first, so that a process that comes later finds
-out from the log alone what waits for what.
+``reject`` refuses it, ``interrupt`` cancels what is under way, ``parallel`` lets both go on. With ``queue`` the new run
+is admitted at once and waits: its first entry names the run that must stop first, so that a process that comes later
+finds out from the log alone what waits for what.
 """
 
 import asyncio

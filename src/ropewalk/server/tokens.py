@@ -1,9 +1,9 @@
 """Callers who bring signed tokens (JWT): the keys come from a file or a URL (OIDC), and may change meanwhile.
 
-1. A token names its key. One that nobody knows makes the keys be read anew, at most every 30 seconds; keys that are older
-   than an hour are read anew too. While they cannot be had, the old ones count.
-2. Who asks is the token's ``sub``. Signature, times, issuer and audience are checked; the algorithms are those of public
-   keys, so that a token cannot choose to be signed with a public key as if it were a secret, or not at all.
+1. A token names its key. One that nobody knows makes the keys be read anew, at most every 30 seconds; keys that are
+   older than an hour are read anew too. While they cannot be had, the old ones count.
+2. Who asks is the token's ``sub``. Signature, times, issuer and audience are checked; the algorithms are those of
+   public keys: a token cannot choose to be signed with a public key as if it were a secret, or not at all.
 """
 
 import asyncio

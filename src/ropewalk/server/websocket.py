@@ -1,12 +1,12 @@
 """One WebSocket that follows many runs and carries answers and cancels the other way.
 
 In: ``{"type": "subscribe", "run_id", "after"?}``, ``unsubscribe``, ``answer`` (``pause_id``, ``value``), ``cancel``,
-``ping``. Out: events, ``{"run_id", "id", "type", "node", "data"}``; an ``error`` has the problem as its data. A message that
-brings a ``ref`` is answered by an event of type ``ok`` that has it too.
+``ping``. Out: events, ``{"run_id", "id", "type", "node", "data"}``; an ``error`` has the problem as its data. A message
+that brings a ``ref`` is answered by an event of type ``ok`` that has it too.
 
 1. A subscription is a task that takes from its reader and sends; it goes on through pauses, to the run's end.
-2. All of a connection send in turn. One that does not read holds its own subscriptions, nobody else's: they are overrun,
-   and told to come back.
+2. All of a connection send in turn. One that does not read holds its own subscriptions, nobody else's: they are
+   overrun, and told to come back.
 """
 
 import asyncio

@@ -85,7 +85,7 @@ class PostgresRunStore:
             lambda session: self._reads.read(session, run_id, after, limit, self.config.shown), writes=False
         )
 
-    async def runs(
+    async def runs(  # noqa: PLR0913  the filters
         self,
         *,
         graph: str | None = None,

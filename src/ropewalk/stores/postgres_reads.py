@@ -42,7 +42,7 @@ async def snapshot(session: Session, run_id: str, at: int | None) -> tuple[int, 
     return None if row[0] is None else (row[0], row[1])
 
 
-async def runs(
+async def runs(  # noqa: PLR0913  the filters
     session: Session,
     *,
     graph: str | None,

@@ -78,7 +78,7 @@ def snapshot(file: SqliteFile, run_id: str, at: int | None) -> tuple[int, bytes]
     return file.execute(file.sql["snapshot"], (key, last if at is None else at)).fetchone()
 
 
-def runs(
+def runs(  # noqa: PLR0917  a job's arguments come by position
     file: SqliteFile,
     graph: str | None,
     statuses: Sequence[str] | None,
@@ -98,7 +98,7 @@ def runs(
         place = found
     limit = max(limit, 0)
     if belongs != (None, None):
-        return _belonging(file, graph, statuses, belongs, place, limit)
+        return _belonging(file, graph, statuses, belongs=belongs, place=place, limit=limit)
     graphs = () if graph is None else (graph,)
     name = "newest" if graph is None else "newest_of_graph"
     if statuses is None:
@@ -109,7 +109,7 @@ def runs(
     return [_record(row) for row in islice(merge(*answers, key=_place, reverse=True), limit)]
 
 
-def _belonging(
+def _belonging(  # noqa: PLR0917  the same
     file: SqliteFile,
     graph: str | None,
     statuses: Sequence[str] | None,

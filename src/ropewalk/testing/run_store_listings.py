@@ -66,9 +66,9 @@ class ListingChecks(OpensStore):
     @with_store
     async def test_runs_are_listed_by_owner_and_session(self, store: RunStore) -> None:
         for i in range(36):
-            belongs = {"owner": ("ann", "bob", None)[i % 3], "session": ("s1", "s2", None, "s3")[i % 4]}
-            status = ("RUNNING", "DONE")[i // 3 % 2]
-            await admit(store, f"run{i:02}", graph="gh"[i % 2], status=status, at=100.0 + i % 5, **belongs)
+            owner, session = ("ann", "bob", None)[i % 3], ("s1", "s2", None, "s3")[i % 4]
+            status, at = ("RUNNING", "DONE")[i // 3 % 2], 100.0 + i % 5
+            await admit(store, f"run{i:02}", graph="gh"[i % 2], status=status, at=at, owner=owner, session=session)
         records = await store.runs()
         for owner in (None, "ann", "bob", "unknown"):
             for session in (None, "s1", "s3", "unknown"):
