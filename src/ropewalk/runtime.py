@@ -249,8 +249,14 @@ def _app_of(
         ),
         body_limits=BodyLimits(bytes=settings.max_body_bytes),
     )
-    more = MoreDoors(app, service, body_limits=BodyLimits(bytes=settings.max_body_bytes))
+    more = MoreDoors(
+        app, service, settings, body_limits=BodyLimits(bytes=settings.max_body_bytes), worker_of=_worker_of_deliveries
+    )
     return service, app, more
+
+
+def _worker_of_deliveries(graph: DrawnGraph[Any]) -> Worker:
+    return Worker(graph, concurrency=16, grace=1.0)
 
 
 def part_of_the_server(name: str) -> Any:

@@ -55,6 +55,13 @@ class DoorSettings:
     """RUNNING at a time."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Size of a request's body."""
+    webhook_secrets: tuple[str, ...] = ()
+    """What deliveries are signed with. ROPEWALK_WEBHOOK_SECRETS holds them with commas between: the new one first."""
+    webhooks: tuple[str, ...] = ()
+    """Addresses that are told of every run that paused or ended. ROPEWALK_WEBHOOKS."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts, ``name`` or ``name:port``, that may be told though they are not on the public internet, or by plain http.
+    ROPEWALK_WEBHOOK_HOSTS."""
 
     @property
     def asks_who(self) -> bool:
@@ -66,12 +73,19 @@ def chosen_doors(given: DoorSettings, *, host: str, environ: Mapping[str, str]) 
 
     Raises ValueError when the server would be open to other machines and nobody has said who may ask.
     """
-    keys = given.api_keys or tuple(key.strip() for key in environ.get(KEYS_VARIABLE, "").split(",") if key.strip())
+    keys = given.api_keys or _listed(environ, KEYS_VARIABLE)
     said = environ.get(AUTH_VARIABLE, "").strip().lower()
     if said not in ("", "none"):
         raise ValueError(f"{AUTH_VARIABLE} is {said!r}. It is 'none', or not set: keys have settings of their own.")
     no_auth = given.no_auth or (said == "none" and not keys and not given.jwks)
-    chosen = replace(given, api_keys=keys, no_auth=no_auth)
+    chosen = replace(
+        given,
+        api_keys=keys,
+        no_auth=no_auth,
+        webhook_secrets=given.webhook_secrets or _listed(environ, "ROPEWALK_WEBHOOK_SECRETS"),
+        webhooks=given.webhooks or _listed(environ, "ROPEWALK_WEBHOOKS"),
+        webhook_hosts=given.webhook_hosts or _listed(environ, "ROPEWALK_WEBHOOK_HOSTS"),
+    )
     if no_auth and chosen.asks_who:
         raise ValueError("There are keys, and --auth none says that nobody is asked. Choose one.")
     if not chosen.asks_who and not no_auth and not is_loopback(host):
@@ -80,6 +94,11 @@ def chosen_doors(given: DoorSettings, *, host: str, environ: Mapping[str, str]) 
             f"NAME:KEY or {KEYS_VARIABLE}, or --jwks. Or say that anybody may: --auth none or {AUTH_VARIABLE}=none."
         )
     return chosen
+
+
+def _listed(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    """Return what a variable holds with commas between."""
+    return tuple(one.strip() for one in environ.get(variable, "").split(",") if one.strip())
 
 
 def is_loopback(host: str) -> bool:

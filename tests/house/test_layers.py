@@ -32,8 +32,8 @@ PURE = (
 )
 ACTING = "choosing compiler context desk drive engine feed graph ledger picture run signatures step"
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy problems runs "
-    "sessions views"
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
+    "runs sessions views webhooks"
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening metrics more_doors openai_wire routes schedules "
@@ -54,7 +54,7 @@ ROOMS = {
     "encoders": Room(("server/encoders/*.py",), ("words",)),
     "server, HTTP": Room(
         tuple(f"server/{name}.py" for name in WITH_HTTP.split()),
-        ("words", "contracts", "encoders", "server, without HTTP"),
+        ("words", "contracts", "encoders", "server, without HTTP", "settings"),
         drivers=True,
     ),
     "settings": Room(("settings.py",), ("words",)),

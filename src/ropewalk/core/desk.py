@@ -101,7 +101,7 @@ class Desk:
         run: Run[Any] = Run(run_id, self, engine, for_workers=create is not None)
         self._runs[run_id] = run
         started = RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)
-        facts: list[Fact] = [started._replace(request=origin.request, behind=origin.behind)]
+        facts: list[Fact] = [started._replace(request=origin.request, behind=origin.behind, webhook=origin.webhook)]
         run.begin(asyncio.create_task(self._admit(run, engine, facts, origin, submit=create)))
         return run
 

@@ -13,6 +13,8 @@ class Origin:
     """Digest of the request, where one may come twice."""
     behind: str | None = None
     """The run that must have stopped before this one may begin: until somebody resumes it, nothing of it starts."""
+    webhook: str | None = None
+    """Who wants to be told when it stops."""
 
 
 NO_ORIGIN = Origin()

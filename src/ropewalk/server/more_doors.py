@@ -1,5 +1,6 @@
 """Puts the other doors on a server: OpenAI's wire, chat user interfaces, metrics; and what goes on beside them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,12 +12,26 @@ from ropewalk.server.routes import Doorkeeper, new_router
 from ropewalk.server.runs import RunService
 from ropewalk.server.schedules import Scheduler
 from ropewalk.server.ui_wire import add_ui_routes
+from ropewalk.server.webhooks import Webhooks
+from ropewalk.settings import DoorSettings
 
 
 class MoreDoors:
     """What `ropewalk serve` puts on its app beside runs: made before it serves, `start` and `close` around that."""
 
-    def __init__(self, app: Any, service: RunService, *, body_limits: BodyLimits) -> None:
+    def __init__(
+        self,
+        app: Any,
+        service: RunService,
+        settings: DoorSettings,
+        *,
+        body_limits: BodyLimits,
+        worker_of: Callable[[Any], Any],
+    ) -> None:
+        """``worker_of`` makes the worker that drives deliveries where runs are left to workers.
+
+        Raises ValueError for schedules, secrets and addresses that cannot be right.
+        """
         keeper: Doorkeeper = app.state.keeper
         router = new_router()
         add_openai_routes(router, service, keeper, body_limits=body_limits)
@@ -25,14 +40,28 @@ class MoreDoors:
         app.include_router(router)
         schedules = [one for graph in service.graphs.values() for one in getattr(graph, "schedules", ())]
         self._scheduler = Scheduler(service, schedules)
+        self._webhooks = Webhooks(
+            service,
+            secrets=settings.webhook_secrets,
+            urls=settings.webhooks,
+            allowed_hosts=settings.webhook_hosts,
+            for_workers=settings.for_workers,
+        )
+        self._worker = worker_of(self._webhooks.graph) if settings.for_workers else None
 
     async def start(self) -> None:
         """Begin with what goes on by itself."""
+        if self._worker is not None:
+            await self._worker.__aenter__()
+        await self._webhooks.start()
         self._scheduler.start()
 
     async def close(self) -> None:
         """End it."""
         await self._scheduler.close()
+        await self._webhooks.close()
+        if self._worker is not None:
+            await self._worker.drain()
 
 
 def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:

@@ -130,7 +130,14 @@ async def start_run(  # noqa: PLR0917  what two routes have in common
     given = await read_body(request, StartBody, limits)
     if key is not None and not key.strip():
         raise RequestMalformed("Idempotency-Key is empty.")
-    wanted = RunRequest(input=given.input, run_id=given.run_id, key=key, session=given.session, on_busy=given.on_busy)
+    wanted = RunRequest(
+        input=given.input,
+        run_id=given.run_id,
+        key=key,
+        session=given.session,
+        on_busy=given.on_busy,
+        webhook=given.webhook,
+    )
     started = await service.start(caller, graph, wanted)
     headers = {"location": _beside(request, path, f"/runs/{started.run_id}")}
     if not started.is_new:

@@ -7,7 +7,7 @@ first, always by the same function: somebody else's run is told of as one that w
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,12 @@ from ropewalk.core.run import Run
 from ropewalk.errors import (
     EntryNotFound,
     GraphNotFound,
+    InputInvalid,
     InvalidId,
     KeyReused,
     LimitReached,
     PauseNotFound,
+    Problem,
     RunExists,
     RunNotFound,
 )
@@ -52,6 +54,8 @@ class Request:
     """The caller's idempotency key: the same one and the same input start one run, however often they come."""
     session: str | None = None
     on_busy: OnBusy = "parallel"
+    webhook: str | None = None
+    """Where it is told that the run paused or ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +100,8 @@ class RunService:
         self._for_workers = for_workers
         self.limits = limits or RunLimits()
         self.following = Following()
+        self.check_webhook: Callable[[str], None] = _no_webhooks
+        """Raises `InputInvalid` for an address that cannot be told of runs."""
         self._sessions = Sessions(self.store, self.run_of, self._let_begin)
         desks = [graph.desk for graph in self.graphs.values()]
         self.driving = Driving(self.store, desks, self.run_of, self._sessions)
@@ -139,11 +145,15 @@ class RunService:
         """
         drawn = self.graph(graph)
         state = self.inputs(graph).state_of(request.input)
+        if request.webhook is not None:
+            self.check_webhook(request.webhook)
         digest = None if request.key is None else _digest(request)
         run_id = _derived_id(caller, drawn.name, request)
         await self._check_limits(caller)
         async with self._sessions.admitting(request.session, request.on_busy, caller) as behind:
-            origin = Origin(owner=caller.owner, session=request.session, request=digest, behind=behind)
+            origin = Origin(
+                owner=caller.owner, session=request.session, request=digest, behind=behind, webhook=request.webhook
+            )
             try:
                 run = await self._begun(drawn, state, run_id, origin)
             except RunExists:
@@ -359,6 +369,10 @@ class RunService:
         return {"run_id": run.run_id, "status": str((await run.look()).status)}
 
 
+def _no_webhooks(_: str) -> None:
+    raise InputInvalid("", [Problem("webhook", "this server tells nobody; `ropewalk serve` does")])
+
+
 def _store_of(graphs: list[Graph[Any]]) -> RunStore:
     if not graphs:
         raise ValueError("A service serves graphs, and none was given.")
@@ -367,8 +381,8 @@ def _store_of(graphs: list[Graph[Any]]) -> RunStore:
         graph.compile()
         if graph.store is None or graph.store is not store:
             raise ValueError(
-                f"Graph {graph.name!r} has {'no store' if graph.store is None else 'a store of its own'}, and the graphs "
-                "of one service share one: graph.use_store(store)."
+                f"Graph {graph.name!r} has {'no store' if graph.store is None else 'a store of its own'}, and the "
+                "graphs of one service share one: graph.use_store(store)."
             )
     assert store is not None
     return store
@@ -384,7 +398,8 @@ def _derived_id(caller: Caller, graph: str, request: Request) -> str:
 
 def _digest(request: Request) -> str:
     """Return what tells two requests apart; the order of keys does not."""
-    told = {"input": request.input, "session": request.session, "run_id": request.run_id}
+    told: dict[str, Any] = {"input": request.input, "session": request.session, "run_id": request.run_id}
+    told |= {} if request.webhook is None else {"webhook": request.webhook}
     return hashlib.sha256(_canonical(told)).hexdigest()
 
 
