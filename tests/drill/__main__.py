@@ -1,4 +1,4 @@
-"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, and workers in trouble."""
+"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, open streams, and workers in trouble."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.drill.streams import soaked
 from tests.drill.victim import ROUNDS, WIDE, drawn
 from tests.drill.workers import Size, drilled
 from tests.servers.programs import ServerMissing
@@ -36,11 +37,19 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=500, help="runs that the workers share (default: 500)")
     parser.add_argument("--lease", type=float, default=2.0, help="seconds of a worker's lease (default: 2)")
     parser.add_argument("--pace", type=float, default=0.2, help="seconds of a worker's step (default: 0.2)")
-    parser.add_argument("--only-workers", action="store_true", help="leave the other drills out")
+    parser.add_argument("--streams", type=int, default=1_000, help="open streams, 0 for none (default: 1,000)")
+    parser.add_argument("--stream-seconds", type=float, default=300, help="how long they are open (default: 300)")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-workers", action="store_true", help="leave the other drills out")
+    only.add_argument("--only-streams", action="store_true", help="leave the other drills out")
     chosen = parser.parse_args()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
-    bad = 0 if chosen.only_workers else embedded(chosen.examples, chosen.kills, seed)
-    if chosen.workers:
+    bad = 0 if chosen.only_workers or chosen.only_streams else embedded(chosen.examples, chosen.kills, seed)
+    if chosen.streams and not chosen.only_workers:
+        soak = soaked(chosen.streams, chosen.stream_seconds, seed)
+        print(soak, flush=True)
+        bad += not soak.is_good
+    if chosen.workers and not chosen.only_streams:
         size = Size(workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace)
         try:
             findings = drilled(size, seed)
