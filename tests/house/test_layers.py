@@ -36,7 +36,7 @@ WITHOUT_HTTP = (
     "runs sessions views webhooks"
 )
 WITH_HTTP = (
-    "answering bodies encoded gateway graph_service listening metrics more_doors openai_wire routes schedules "
+    "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
     "seed_routes stream tokens told told_chat ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")

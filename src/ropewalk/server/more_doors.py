@@ -1,11 +1,13 @@
-"""Puts the other doors on a server: OpenAI's wire, chat user interfaces, metrics; and what goes on beside them."""
+"""Puts the other doors on a server: OpenAI's wire, chat user interfaces, metrics, MCP; and what goes on beside them."""
 
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from starlette.routing import Route
 
 from ropewalk.errors import PartMissing
+from ropewalk.server.answering import problem_response
 from ropewalk.server.bodies import BodyLimits
 from ropewalk.server.openai_wire import add_openai_routes
 from ropewalk.server.routes import Doorkeeper, new_router
@@ -37,6 +39,7 @@ class MoreDoors:
         add_openai_routes(router, service, keeper, body_limits=body_limits)
         add_ui_routes(router, service, keeper, body_limits=body_limits)
         _add_metrics(app, router, service, keeper)
+        self._mcp = _add_mcp(app, service, keeper, body_limits)
         app.include_router(router)
         schedules = [one for graph in service.graphs.values() for one in getattr(graph, "schedules", ())]
         self._scheduler = Scheduler(service, schedules)
@@ -51,6 +54,8 @@ class MoreDoors:
 
     async def start(self) -> None:
         """Begin with what goes on by itself."""
+        if self._mcp is not None:
+            await self._mcp.start()
         if self._worker is not None:
             await self._worker.__aenter__()
         await self._webhooks.start()
@@ -59,6 +64,8 @@ class MoreDoors:
     async def close(self) -> None:
         """End it."""
         await self._scheduler.close()
+        if self._mcp is not None:
+            await self._mcp.close()
         await self._webhooks.close()
         if self._worker is not None:
             await self._worker.drain()
@@ -74,3 +81,18 @@ def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doork
             raise PartMissing("Metrics for Prometheus", "metrics")
     else:
         add_metrics(app, router, service, keeper, version=app.version)
+
+
+def _add_mcp(app: Any, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> Any:
+    try:
+        from ropewalk.server.mcp_door import McpDoor  # noqa: PLC0415  the extra is loaded by who serves
+    except ImportError:
+
+        async def missing(_: Request) -> Response:
+            return problem_response(PartMissing("Graphs as tools (MCP)", "mcp"))
+
+        app.router.routes.append(Route("/mcp", missing, methods=["GET", "POST", "DELETE"]))
+        return None
+    door = McpDoor(service, keeper, limits, version=app.version)
+    app.router.routes.append(door.route())
+    return door
