@@ -2,8 +2,8 @@
 
 1. A server of its own, on SQLite, drives some runs that speak all the time; every reader follows one of them.
 2. Each second a part of the readers is cut off in the middle, and comes back with the last id it saw.
-3. At the end every reader must have heard the same events, in order, as one that was never cut; the server's memory at the
-   end is held against what it was after the first quarter.
+3. At the end every reader must have heard the same events, in order, as one that was never cut; the server's memory at
+   the end is held against what it was after the first quarter.
 """
 
 import asyncio
@@ -49,7 +49,8 @@ class Soaked(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"streams: {self.streams} open for {self.seconds:.0f} s, {self.cuts} cut and resumed, {self.events:,} events; "
+            f"streams: {self.streams} open for {self.seconds:.0f} s, {self.cuts} cut and resumed, "
+            f"{self.events:,} events; "
             f"{self.lost} lost, {self.doubled} doubled, {self.unfinished} without an end; server's memory "
             f"{self.memory_then / 1e6:.0f} MB after a quarter, {self.memory_now / 1e6:.0f} MB at the end"
         )
