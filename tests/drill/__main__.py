@@ -1,4 +1,4 @@
-"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, open streams, workers in trouble."""
+"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, streams, workers in trouble."""
 
 import argparse
 import asyncio

@@ -37,7 +37,7 @@ WITHOUT_HTTP = (
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
-    "seed_routes stream tokens told told_chat ui_wire websocket"
+    "seed_routes short_way stream tokens told told_chat ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")

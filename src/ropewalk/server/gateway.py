@@ -30,6 +30,7 @@ from ropewalk.server.limits import Limiter, RequestLimits
 from ropewalk.server.policy import DoorPolicy
 from ropewalk.server.routes import Doorkeeper, add_routes, new_router
 from ropewalk.server.runs import RunService
+from ropewalk.server.short_way import ShortWay
 from ropewalk.server.stream import Receive, Scope, Send
 from ropewalk.server.websocket import add_websocket
 
@@ -64,6 +65,7 @@ def create_app(
     add_websocket(router, service, keeper)
     app.include_router(router)
     _tell_errors(app)
+    app.add_middleware(ShortWay, service=service, keeper=keeper, limits=body_limits or BodyLimits())
     app.add_middleware(FirstDoor, policy=policy or DoorPolicy())
     return app
 

@@ -12,7 +12,7 @@ from ropewalk.server.bodies import BodyLimits, StartBody
 from ropewalk.server.limits import Limiter, RequestLimits
 from ropewalk.server.owned import Caller
 from ropewalk.server.policy import policy_of
-from ropewalk.server.routes import Doorkeeper, add_routes, new_router, start_run
+from ropewalk.server.routes import MAX_KEY_LENGTH, Doorkeeper, add_routes, new_router, start_run
 from ropewalk.server.runs import RunService
 from ropewalk.server.seed_routes import add_seed_routes
 from ropewalk.server.told import EXAMPLES, answers, body_of
@@ -86,7 +86,7 @@ def _add_own_routes(router: APIRouter, runs: RunService, keeper: Doorkeeper, gra
     async def start(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         caller: Annotated[Caller, Depends(keeper.admit)],
-        idempotency_key: Annotated[str | None, Header(max_length=500)] = None,
+        idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
     ) -> Response:
         """Start a run of this service's graph."""
         return await start_run(runs, caller, graph, request, idempotency_key, BodyLimits(), "/runs")

@@ -31,6 +31,8 @@ from ropewalk.server.runs import RunService
 from ropewalk.server.stream import EventStream
 from ropewalk.server.told import EXAMPLES, answers, body_of, sse_answer, text_answer
 
+MAX_KEY_LENGTH = 500
+"""Of an idempotency key."""
 _CURSOR = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"
 _STATUSES = Literal["IDLE", "RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED"]
 _FORMS = {"svg": "image/svg+xml", "mermaid": "text/plain; charset=utf-8", "dot": "text/vnd.graphviz; charset=utf-8"}
@@ -106,7 +108,8 @@ def add_routes(
         request: Request,
         caller: Annotated[Caller, Depends(keeper.admit)],
         idempotency_key: Annotated[
-            str | None, Header(max_length=500, description="The same key and body start one run, however often sent.")
+            str | None,
+            Header(max_length=MAX_KEY_LENGTH, description="The same key and body start one run, however often sent."),
         ] = None,
     ) -> Response:
         """Admit a run; it is durable when 202 is sent, and goes on without this connection."""
