@@ -184,6 +184,8 @@ class Doors:
     ) -> None:
         """Make the app; raises `PartMissing` without the extra, ValueError for graphs that do not go together."""
         self.service, self.app, self._more = _app_of(graphs, settings, aliases)
+        self.grace_seconds = 10.0
+        """How long a stop waits for steps in flight; what does not end by then is done again at the next start."""
         self.taken_over = 0
         """How many runs that a dead process left behind were taken over."""
         self._settings = settings
@@ -207,7 +209,7 @@ class Doors:
 
     async def _before_end(self) -> None:
         await self._more.close()
-        await self.service.close()
+        await self.service.close(grace_seconds=self.grace_seconds)
 
     def stop(self) -> None:
         if self._listener is not None:

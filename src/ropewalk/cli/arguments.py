@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_runs(commands)
+    _add_dev(commands)
     _add_serve(commands)
     _add_worker(commands)
     _add_doctor(commands)
@@ -71,6 +72,15 @@ def _add_runs(commands: Any) -> None:
     fork.add_argument("--at", metavar="N", type=_number, help="the last entry that both have (default: the newest)")
     fork.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[],
                       help="write to the state there; VALUE is JSON or text; may be given several times")  # fmt: skip
+
+
+def _add_dev(commands: Any) -> None:
+    dev = _command(commands, "dev", "serve the graphs of a folder while you write them", guide.DEV)
+    dev.add_argument("place", metavar="PATH", nargs="?", default=".", help="a folder or a file (default: this folder)")
+    dev.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    dev.add_argument("--port", metavar="N", type=int, default=8000,
+                     help="port to bind; 0 is any free one (default: %(default)s)")  # fmt: skip
+    _add_store(dev)
 
 
 def _add_serve(commands: Any) -> None:

@@ -73,6 +73,20 @@ exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot
 """,
 )
 
+DEV = Guide(
+    "Serves every graph of a folder, and loads them anew when a file is saved. Runs and their readers survive that.",
+    """\
+examples:
+  ropewalk dev                     the graphs of this folder, at http://127.0.0.1:8000
+  ropewalk dev flow.py --port 0    those of one file, on any free port
+
+A file that cannot be loaded leaves the last good version serving; its traceback is shown here. A run that is under way
+is handed to the new version between two steps, or its step begins anew. For others to use: ropewalk serve.
+
+exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
+""",
+)
+
 RUN = Guide(
     "Runs a graph in this process and prints a line for each step that ends, and text as it comes.",
     """\

@@ -23,7 +23,7 @@ def serve(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
     settings = _settings(options)
     loaded = load_graphs(options.targets)
-    _log_to_stderr()
+    log_to_stderr()
     return asyncio.run(_serve(loaded, settings, options, screen))
 
 
@@ -49,7 +49,7 @@ def _settings(options: argparse.Namespace) -> DoorSettings:
 
 
 async def _serve(loaded: Sequence[Loaded], settings: DoorSettings, options: argparse.Namespace, screen: Screen) -> int:
-    store, shown = _store_of(loaded, options.store)
+    store, shown = store_of(loaded, options.store)
     try:
         if settings.for_workers and not isinstance(store, QueuesRuns):
             raise Trouble(
@@ -59,7 +59,7 @@ async def _serve(loaded: Sequence[Loaded], settings: DoorSettings, options: argp
             )
         graphs = {id(one.graph): one.graph for one in loaded}
         try:
-            doors = Doors([*graphs.values()], settings, aliases=_aliases(loaded))
+            doors = Doors([*graphs.values()], settings, aliases=aliases_of(loaded))
         except ValueError as error:
             raise Trouble(str(error)) from error
         listening = _listening(doors, options.host, options.port)
@@ -70,13 +70,13 @@ async def _serve(loaded: Sequence[Loaded], settings: DoorSettings, options: argp
         await store.close()
 
 
-def _aliases(loaded: Sequence[Loaded]) -> Mapping[str, str]:
+def aliases_of(loaded: Sequence[Loaded]) -> Mapping[str, str]:
     """Return the names that graphs have in their files, where only one graph has that."""
     names = [one.name for one in loaded]
     return {one.name: one.graph.name for one in loaded if names.count(one.name) == 1}
 
 
-def _store_of(loaded: Sequence[Loaded], given: str | None) -> tuple[RunStore, str]:
+def store_of(loaded: Sequence[Loaded], given: str | None) -> tuple[RunStore, str]:
     """Return the one store of all graphs: that of the command, or that which the files give their graphs."""
     stores = {id(one.graph.store): one.graph.store for one in loaded if one.graph.store is not None}
     if given is None and len(stores) > 1:
@@ -119,7 +119,7 @@ def _tell(screen: Screen, doors: Doors, listening: socket.socket, store: str, se
     screen.line(f"  {whoever}; GET {url}/openapi.json tells what can be asked")
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
     """Let people read what is said of single runs; requests are not logged, nor anything that is in them."""
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))

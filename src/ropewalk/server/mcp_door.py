@@ -16,7 +16,6 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from pydantic_core import to_json
 from starlette.requests import HTTPConnection
-from starlette.routing import Route
 
 from ropewalk.errors import RopewalkError
 from ropewalk.server.answering import problem_response
@@ -59,9 +58,6 @@ class McpDoor:
         )
         self._started, self._stopping = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-
-    def route(self) -> Route:
-        return Route("/mcp", endpoint=self)
 
     async def start(self) -> None:
         """Begin to answer; until then there is no such door."""

@@ -1,9 +1,10 @@
 """Puts the other doors on a server: OpenAI's wire, chat user interfaces, metrics, MCP; and what goes on beside them."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.routing import Route
 
 from ropewalk.errors import PartMissing
@@ -13,6 +14,7 @@ from ropewalk.server.openai_wire import add_openai_routes
 from ropewalk.server.routes import Doorkeeper, new_router
 from ropewalk.server.runs import RunService
 from ropewalk.server.schedules import Scheduler
+from ropewalk.server.stream import Receive, Scope, Send
 from ropewalk.server.ui_wire import add_ui_routes
 from ropewalk.server.webhooks import Webhooks
 from ropewalk.settings import DoorSettings
@@ -39,7 +41,8 @@ class MoreDoors:
         add_openai_routes(router, service, keeper, body_limits=body_limits)
         add_ui_routes(router, service, keeper, body_limits=body_limits)
         _add_metrics(app, router, service, keeper)
-        self._mcp = _add_mcp(app, service, keeper, body_limits)
+        self._mcp = LazyMcp(service, keeper, body_limits, version=app.version)
+        app.router.routes.append(Route("/mcp", self._mcp))
         app.include_router(router)
         schedules = [one for graph in service.graphs.values() for one in getattr(graph, "schedules", ())]
         self._scheduler = Scheduler(service, schedules)
@@ -54,8 +57,6 @@ class MoreDoors:
 
     async def start(self) -> None:
         """Begin with what goes on by itself."""
-        if self._mcp is not None:
-            await self._mcp.start()
         if self._worker is not None:
             await self._worker.__aenter__()
         await self._webhooks.start()
@@ -64,8 +65,7 @@ class MoreDoors:
     async def close(self) -> None:
         """End it."""
         await self._scheduler.close()
-        if self._mcp is not None:
-            await self._mcp.close()
+        await self._mcp.close()
         await self._webhooks.close()
         if self._worker is not None:
             await self._worker.drain()
@@ -83,16 +83,35 @@ def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doork
         add_metrics(app, router, service, keeper, version=app.version)
 
 
-def _add_mcp(app: Any, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> Any:
-    try:
-        from ropewalk.server.mcp_door import McpDoor  # noqa: PLC0415  the extra is loaded by who serves
-    except ImportError:
+class LazyMcp:
+    """The door of MCP, whose SDK takes a second to load: it is loaded by the first request."""
 
-        async def missing(_: Request) -> Response:
-            return problem_response(PartMissing("Graphs as tools (MCP)", "mcp"))
+    def __init__(self, service: RunService, keeper: Doorkeeper, limits: BodyLimits, *, version: str) -> None:
+        self._made_of = (service, keeper, limits, version)
+        self._door: Any = None
+        self._lock = asyncio.Lock()
 
-        app.router.routes.append(Route("/mcp", missing, methods=["GET", "POST", "DELETE"]))
-        return None
-    door = McpDoor(service, keeper, limits, version=app.version)
-    app.router.routes.append(door.route())
-    return door
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; with what is missing where the extra is."""
+        try:
+            async with self._lock:
+                if self._door is None:
+                    door = await asyncio.to_thread(self._loaded)
+                    await door.start()
+                    self._door = door
+        except PartMissing as error:
+            await problem_response(error)(scope, receive, send)
+        else:
+            await self._door(scope, receive, send)
+
+    def _loaded(self) -> Any:
+        try:
+            from ropewalk.server.mcp_door import McpDoor  # noqa: PLC0415  loaded when somebody asks
+        except ImportError as error:
+            raise PartMissing("Graphs as tools (MCP)", "mcp") from error
+        service, keeper, limits, version = self._made_of
+        return McpDoor(service, keeper, limits, version=version)
+
+    async def close(self) -> None:
+        if self._door is not None:
+            await self._door.close()
