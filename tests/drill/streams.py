@@ -3,7 +3,7 @@
 1. A server of its own, on SQLite, drives some runs that speak all the time; every reader follows one of them.
 2. Each second a part of the readers is cut off in the middle, and comes back with the last id it saw.
 3. At the end every reader must have heard the same events, in order, as one that was never cut; the server's memory at
-   the end is held against what it was after the first quarter.
+   the end is held against what it was after the first half.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Soaked(NamedTuple):
             f"streams: {self.streams} open for {self.seconds:.0f} s, {self.cuts} cut and resumed, "
             f"{self.events:,} events; "
             f"{self.lost} lost, {self.doubled} doubled, {self.unfinished} without an end; server's memory "
-            f"{self.memory_then / 1e6:.0f} MB after a quarter, {self.memory_now / 1e6:.0f} MB at the end"
+            f"{self.memory_then / 1e6:.0f} MB after the first half, {self.memory_now / 1e6:.0f} MB at the end"
         )
 
 
@@ -123,7 +123,7 @@ async def _soak(url: str, pid: int, streams: int, seconds: float, chance: random
     cuts, memory_then = 0, 0
     while time.monotonic() - began < seconds * 1.5 + 30 and not all(one.is_done for one in (*steady, *listeners)):
         await asyncio.sleep(1.0)
-        if not memory_then and time.monotonic() - began > seconds / 4:
+        if not memory_then and time.monotonic() - began > seconds / 2:
             memory_then = _resident_bytes(pid)
         for listener in chance.sample(listeners, max(1, len(listeners) // 20)):
             if not listener.is_done:

@@ -123,7 +123,7 @@ def test_a_quiet_stream_has_heartbeats() -> None:
 def test_a_stop_tells_readers_to_come_back_and_their_cursor_still_counts(tmp_path) -> None:
     store = f"sqlite:///{tmp_path}/runs.db"
     with Served(story(), store=store) as first:
-        run_id = first.start("story", {"words": 60, "pause_seconds": 0.02})
+        run_id = first.start("story", {"words": 30, "pause_seconds": 0.02})
         got: list[str] = []
         for one in first.following(run_id):
             got.append(one.type)
@@ -260,3 +260,18 @@ def test_the_opening_has_an_id_at_once(served: Served) -> None:
     with served.client.stream("GET", f"/runs/{run_id}/events", params={"after": "1"}) as answer:
         first = next(blocks(answer))
     assert first.raw == "retry: 1000\nid: 1\n\n"
+
+
+def test_what_was_said_long_ago_is_forgotten_and_the_log_stands_for_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory stays flat however long a run speaks; who comes back for it gets each step's text with its entry."""
+    run_id = served.start("story", {"words": 4, "pause_seconds": 0.01})
+    whole = said(served.follow(run_id))
+    monkeypatch.setattr(channel, "KEPT_SECONDS", 0.0)
+    kept = served.doors.service.following._channels[run_id]
+    until(lambda: len(kept.frames) == 1)
+    again = said(served.follow(run_id))
+    assert [one.id for one in again] == ["1", "2", "3", "4", "5"]
+    assert again[1].data["data"]["text"] == "one0 one1 one2 one3 "
+    assert again[-1] == whole[-1]

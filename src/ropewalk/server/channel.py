@@ -10,10 +10,11 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from ropewalk.core.run import Run
 from ropewalk.errors import RopewalkError
@@ -24,6 +25,7 @@ Cursor = tuple[int, int]
 
 KEPT_FRAMES = 8_192
 KEPT_BYTES = 4 * 1024 * 1024
+KEPT_SECONDS = 120.0
 PIECE_BYTES = 64 * 1024
 """What is handed to a connection at once, about: a slow one holds no more than that and its own buffer."""
 _RESTS_SECONDS = (0.001, 0.05)
@@ -34,11 +36,23 @@ class Frame(NamedTuple):
     """One event, ready to be sent."""
 
     cursor: Cursor
-    event: Event
-    json: bytes
-    """The event as the object that every door sends."""
+    type: str
     sse: bytes
-    """The same as a server-sent event."""
+    """As a server-sent event."""
+    json_at: int
+    """Where in that the object begins that every door sends."""
+    at: float
+    """When it was encoded, by the loop's clock."""
+
+    @property
+    def json(self) -> bytes:
+        return self.sse[self.json_at : -2]
+
+    @property
+    def event(self) -> Event:
+        """What was encoded: decoded when it is asked for, so that what is kept is small."""
+        told = from_json(self.json)
+        return Event(id=told["id"], type=told["type"], node=told["node"], data=told["data"])
 
 
 class Piece(NamedTuple):
@@ -56,8 +70,9 @@ class Piece(NamedTuple):
 def frame_of(run_id: str, event: Event) -> Frame:
     """Encode an event. Newlines cannot break the framing: JSON escapes them."""
     json = to_json(event_data(run_id, event))
-    sse = b"event: %b\nid: %b\ndata: %b\n\n" % (event.type.encode(), event.id.encode(), json)
-    return Frame(parse_event_id(event.id), event, json, sse)
+    head = b"event: %b\nid: %b\ndata: " % (event.type.encode(), event.id.encode())
+    at = asyncio.get_running_loop().time()
+    return Frame(parse_event_id(event.id), sys.intern(event.type), b"%b%b\n\n" % (head, json), len(head), at)
 
 
 class Channel:
@@ -93,7 +108,7 @@ class Channel:
 
     @property
     def is_over(self) -> bool:
-        return self.rests and bool(self.frames) and self.frames[-1].event.type in _OVER
+        return self.rests and bool(self.frames) and self.frames[-1].type in _OVER
 
     def place_of(self, cursor: Cursor) -> int | None:
         """Return the place of the first frame behind ``cursor``; None when that is further back than what is kept."""
@@ -172,6 +187,20 @@ class Channel:
         while len(self.frames) - gone > 1 and (len(self.frames) - gone > most or self.size > room):
             self.size -= len(self.frames[gone].sse)
             gone += 1
+        self._drop(gone)
+
+    def forget_old(self, now: float) -> None:
+        """Drop what was said so long ago that nobody comes back for it: the log has it."""
+        before = now - KEPT_SECONDS
+        if len(self.frames) < 2 or self.frames[0].at >= before:
+            return
+        gone = 0
+        while gone < len(self.frames) - 1 and self.frames[gone].at < before:
+            self.size -= len(self.frames[gone].sse)
+            gone += 1
+        self._drop(gone)
+
+    def _drop(self, gone: int) -> None:
         if gone:
             self.start = self.frames[gone - 1].cursor
             self.dropped += gone

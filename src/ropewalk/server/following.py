@@ -280,6 +280,7 @@ class Following:
                     reader.is_beating = True
                     reader.wake()
             for channel in [*self._channels.values()]:
+                channel.forget_old(now)
                 if channel.readers and channel.rests and not channel.is_over:
                     self.stir(channel.run_id)
             await self._drop_quiet(now)
