@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.server.serving import ROOT, clean_environment, until
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 SNIPPET = ROOT / "tests" / "compat" / "snippet_web_integration.py"
@@ -105,6 +106,20 @@ def test_the_websocket_under_the_prefix(address: str) -> None:
         websocket.send(json.dumps({"type": "subscribe", "run_id": run_id}))
         types = [json.loads(websocket.recv(timeout=10))["type"] for _ in range(5)]
     assert types == ["run_started", *["step_finished"] * 3, "run_done"]
+
+
+def test_the_app_s_own_cors_decides_about_pages_of_other_sites(address: str) -> None:
+    """The seed allows every origin: such a page may send JSON; what needs no asking, and the WebSocket, stay closed."""
+    base, page = f"http://{address}/graphs/workflow1", {"origin": "https://page.example"}
+    started = httpx.post(f"{base}/runs", json={}, headers=page)
+    assert started.status_code == 202
+    assert started.headers["access-control-allow-origin"] in ("*", "https://page.example")
+    run = f"{base}/runs/{started.json()['run_id']}"
+    assert httpx.get(run, headers=page).status_code == 200
+    assert httpx.post(f"{run}/resume", headers=page).json()["code"] == "origin_refused"
+    assert httpx.post(f"{base}/runs", content=b"{}", headers=page | {"content-type": "text/plain"}).status_code == 403
+    with pytest.raises(InvalidStatus):
+        connect(f"ws://{address}/graphs/workflow1/ws", origin="https://page.example")
 
 
 def test_a_page_in_a_browser_follows_a_run(tmp_path: Path) -> None:

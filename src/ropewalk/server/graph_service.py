@@ -56,7 +56,9 @@ def create_graph_service(
     if checkpoint_storage is not None and graph.store is not checkpoint_storage:
         graph.use_store(checkpoint_storage)
     runs = RunService([graph])
-    policy = policy_of(allowed_hosts or (), allowed_origins, checks_hosts=allowed_hosts is not None)
+    policy = policy_of(
+        allowed_hosts or (), allowed_origins, checks_hosts=allowed_hosts is not None, leaves_cors_to_the_app=True
+    )
     keeper = Doorkeeper(authenticate, policy, Limiter(request_limits))
     router = new_router(path_prefix)
     add_routes(router, runs, keeper)

@@ -24,6 +24,9 @@ class DoorPolicy:
     origins: frozenset[str] = frozenset()
     """Origins (``https://app.example``) beside the server's own; ``*`` is any."""
     checks_hosts: bool = True
+    leaves_cors_to_the_app: bool = False
+    """What a browser asks about before it sends it (JSON, PATCH, DELETE) is answered elsewhere; here counts only what a
+    page of another site can send without asking."""
 
     def check(self, method: str, headers: Mapping[str, str], *, is_websocket: bool = False) -> None:
         """Raise `HostRefused` or `OriginRefused` for a request that may not come in; names of headers are lower
@@ -35,8 +38,11 @@ class DoorPolicy:
         origin = headers.get("origin")
         if origin is None or self.allows_origin(origin, host):
             return
-        if is_websocket or method not in _HEADS:
-            raise OriginRefused(origin[:100])
+        if not is_websocket and (
+            method in _HEADS or (self.leaves_cors_to_the_app and _is_asked_about(method, headers))
+        ):
+            return
+        raise OriginRefused(origin[:100])
 
     def knows_host(self, host: str) -> bool:
         """Tell whether ``host`` (with or without a port) is an address, localhost, or a name that was allowed."""
@@ -54,12 +60,25 @@ class DoorPolicy:
         return urlsplit(origin).netloc.lower() == host.lower() != ""
 
 
-def policy_of(hosts: Iterable[str] = (), origins: Iterable[str] = (), *, checks_hosts: bool = True) -> DoorPolicy:
+def _is_asked_about(method: str, headers: Mapping[str, str]) -> bool:
+    """Tell whether a browser sends this to another site only after that has allowed it."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return method != "POST" or kind == "application/json"
+
+
+def policy_of(
+    hosts: Iterable[str] = (),
+    origins: Iterable[str] = (),
+    *,
+    checks_hosts: bool = True,
+    leaves_cors_to_the_app: bool = False,
+) -> DoorPolicy:
     """Return the policy with these names and pages allowed."""
     return DoorPolicy(
         hosts=frozenset(name.strip().lower() for name in hosts if name.strip()),
         origins=frozenset(origin.strip().lower().rstrip("/") for origin in origins if origin.strip()),
         checks_hosts=checks_hosts,
+        leaves_cors_to_the_app=leaves_cors_to_the_app,
     )
 
 
