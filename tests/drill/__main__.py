@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.drill.clients import ClientsMissing, met
 from tests.drill.streams import soaked
 from tests.drill.victim import ROUNDS, WIDE, drawn
 from tests.drill.workers import Size, drilled
@@ -42,9 +43,12 @@ def main() -> int:
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--only-workers", action="store_true", help="leave the other drills out")
     only.add_argument("--only-streams", action="store_true", help="leave the other drills out")
+    only.add_argument("--only-clients", action="store_true", help="leave the other drills out")
     chosen = parser.parse_args()
     seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
-    bad = 0 if chosen.only_workers or chosen.only_streams else embedded(chosen.examples, chosen.kills, seed)
+    if chosen.only_clients:
+        return clients()
+    bad = 0 if chosen.only_workers or chosen.only_streams else embedded(chosen.examples, chosen.kills, seed) + clients()
     if chosen.streams and not chosen.only_workers:
         soak = soaked(chosen.streams, chosen.stream_seconds, seed)
         print(soak, flush=True)
@@ -59,6 +63,17 @@ def main() -> int:
         print(findings, flush=True)
         bad += not findings.is_good
     return 1 if bad else 0
+
+
+def clients() -> int:
+    """Let other people's JavaScript clients talk to graphs; return how much was wrong, or was not run."""
+    try:
+        findings = met()
+    except ClientsMissing as missing:
+        print(f"drill: the JavaScript clients' part was not run. {missing}", file=sys.stderr)
+        return 1
+    print(findings, flush=True)
+    return int(not findings.is_good)
 
 
 def embedded(examples: int, kills: int, seed: int) -> int:

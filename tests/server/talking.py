@@ -13,16 +13,16 @@ class Conversation(GraphState):
     seen: int = 0
 
 
-def echo() -> Graph[Conversation]:
+def echo(name: str = "echo", seconds: float = 0.002) -> Graph[Conversation]:
     """Says back what it was told, word by word."""
-    graph = Graph(Conversation, name="echo")
+    graph = Graph(Conversation, name=name)
 
     @graph.node
     async def say(state: Conversation, ctx: Context) -> dict[str, Any]:
         words = f"You said: {state.messages[-1]['content']}".split(" ")
         for i, word in enumerate(words):
             ctx.emit(Token(word if not i else f" {word}"))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(seconds)
         return {"messages": {"role": "assistant", "content": " ".join(words)}, "seen": len(state.messages)}
 
     return graph.add_edge(START, "say").add_edge("say", END)

@@ -22,8 +22,7 @@ def heard(*events: Event) -> list[Heard]:
 
 def text_of(found: list[Heard]) -> str:
     """Return what a reader sees; a part that ended is told by a bar."""
-    shown = "".join(one.text if isinstance(one, Text) else "|" for one in found if isinstance(one, Text | TextEnds))
-    return shown
+    return "".join(one.text if isinstance(one, Text) else "|" for one in found if isinstance(one, Text | TextEnds))
 
 
 BEGAN = event("1.1", "step_started", step="say#1", attempt=1)
@@ -62,6 +61,14 @@ def test_another_attempt_that_says_something_else_is_a_part_of_its_own() -> None
     assert text_of(heard(*first, again, *second, end)) == "row your|row no more|"
 
 
+def test_a_step_that_was_answered_says_nothing_twice_to_who_was_there_before() -> None:
+    hearing = Hearing("I will write.")
+    pieces = [event("4.2", "text", text="I will"), event("4.3", "text", text=" write. Done.")]
+    assert text_of([one for each in pieces for one in hearing.hear(each)]) == " Done."
+    other = Hearing("I will write.")
+    assert text_of([*other.hear(event("4.2", "text", text="No."))]) == "|No."
+
+
 def test_a_live_reset_tells_what_a_slow_reader_missed() -> None:
     told = [BEGAN, event("1.2", "text", text="one "), event("1.9", "reset", text="one two three ")]
     assert text_of(heard(*told, event("1.10", "text", text="four"))) == "one two three four"
@@ -89,17 +96,28 @@ RUN = [
 
 
 def test_a_run_in_the_words_of_the_ai_sdk() -> None:
-    hearing, chunks = Hearing(), UiMessages("r1")
+    hearing, chunks = Hearing(), UiMessages("r1", "m1")
     told = [
         *chunks.begin(),
         *(chunk for one in RUN for each in hearing.hear(one) for chunk in chunks.say(each)),
         *chunks.answer("hi"),
         *chunks.end(hearing.usage),
     ]
-    assert [chunk["type"] for chunk in told] == (
-        "start start-step reasoning-start reasoning-delta reasoning-end text-start text-delta tool-input-available "
-        "tool-output-available data-custom text-end finish-step finish"
-    ).split()
+    assert [chunk["type"] for chunk in told] == [
+        "start",
+        "start-step",
+        "reasoning-start",
+        "reasoning-delta",
+        "reasoning-end",
+        "text-start",
+        "text-delta",
+        "tool-input-available",
+        "tool-output-available",
+        "data-custom",
+        "text-end",
+        "finish-step",
+        "finish",
+    ]
     assert told[-1]["messageMetadata"]["usage"] == {"input_tokens": 3}
     assert told[7] == {
         "type": "tool-input-available",
@@ -117,11 +135,26 @@ def test_a_run_in_the_words_of_ag_ui() -> None:
         *(told for one in RUN for each in hearing.hear(one) for told in events.say(each)),
         *events.end({"n": 1}, hearing.usage, kind="run_done"),
     ]
-    assert [one["type"] for one in told] == (
-        "RUN_STARTED STEP_STARTED REASONING_START REASONING_MESSAGE_START REASONING_MESSAGE_CONTENT "
-        "REASONING_MESSAGE_END REASONING_END TEXT_MESSAGE_START TEXT_MESSAGE_CONTENT TOOL_CALL_START TOOL_CALL_ARGS "
-        "TOOL_CALL_END TOOL_CALL_RESULT CUSTOM TEXT_MESSAGE_END STEP_FINISHED STATE_SNAPSHOT RUN_FINISHED"
-    ).split()
+    assert [one["type"] for one in told] == [
+        "RUN_STARTED",
+        "STEP_STARTED",
+        "REASONING_START",
+        "REASONING_MESSAGE_START",
+        "REASONING_MESSAGE_CONTENT",
+        "REASONING_MESSAGE_END",
+        "REASONING_END",
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
+        "TOOL_CALL_START",
+        "TOOL_CALL_ARGS",
+        "TOOL_CALL_END",
+        "TOOL_CALL_RESULT",
+        "CUSTOM",
+        "TEXT_MESSAGE_END",
+        "STEP_FINISHED",
+        "STATE_SNAPSHOT",
+        "RUN_FINISHED",
+    ]
     assert told[-1]["outcome"] == {"type": "success"}
     assert told[-1]["usage"] == [{"inputTokens": 3}]
 
@@ -129,7 +162,7 @@ def test_a_run_in_the_words_of_ag_ui() -> None:
 @pytest.mark.parametrize("status", ["rejected", "error", "ok"])
 def test_how_a_tool_ended_is_told_also_to_who_did_not_hear_it_begin(status: str) -> None:
     ended = event("3", "tool_result", **TOOL, status=status, result=2, error=None if status == "ok" else "no")
-    chunks = [chunk["type"] for one in heard(ended) for chunk in UiMessages("r").say(one)]
+    chunks = [chunk["type"] for one in heard(ended) for chunk in UiMessages("r", "m").say(one)]
     ends = {"rejected": "tool-output-denied", "error": "tool-output-error", "ok": "tool-output-available"}
     assert chunks == ["tool-input-available", ends[status]]
 

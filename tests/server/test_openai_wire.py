@@ -132,9 +132,9 @@ def test_an_approval_is_told_and_answered_in_the_chat(client: OpenAI, served: Se
     said += [{"role": "assistant", "content": waiting}, user("approve")]
     question = ask(said)
     assert "Who signs it?" in question
-    assert "I will write to Ann." not in question.removeprefix("I will write to Ann.\n\n")
+    assert question.startswith("This run waits for you."), "what was said before is not said again"
     said += [{"role": "assistant", "content": question}, user("Bob")]
-    assert ask(said).endswith("Sent, signed by Bob.")
+    assert ask(said) == "Sent, signed by Bob."
     newest = served.client.get("/runs", params={"graph": "mailer", "limit": 1}).json()["items"][0]
     assert newest["status"] == "DONE"
 

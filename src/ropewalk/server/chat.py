@@ -4,11 +4,20 @@ A graph is chat-shaped when its state has ``messages``; the newest assistant's m
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ropewalk.errors import GraphNotFound, PauseNotFound, RequestMalformed
-from ropewalk.server.chat_replies import Message, Reply, Unclear, answer_in, reply_in, value_of, without_notices
+from ropewalk.server.chat_replies import (
+    Message,
+    Reply,
+    Unclear,
+    answer_in,
+    reply_in,
+    said_before,
+    value_of,
+    without_notices,
+)
 from ropewalk.server.encoders.heard import Asked, Heard, Hearing, Stopped
 from ropewalk.server.following import Reader
 from ropewalk.server.owned import Caller
@@ -27,6 +36,8 @@ class Turn:
     """The event behind which this turn begins; None: the run's beginning."""
     given: int = 0
     """How many messages the run began with, or had when this turn began."""
+    said: str = ""
+    """What was said of this run before this turn: a step that was answered begins anew, and may say it again."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,7 +89,7 @@ class Chat:
         name = self.name_of(graph)
         reply = reply_in(messages)
         if isinstance(reply, Reply):
-            return await self.reply(caller, reply)
+            return replace(await self.reply(caller, reply), said=said_before(messages))
         if isinstance(reply, Unclear):
             raise RequestMalformed(f"Several things wait. Say which one: {', '.join(reply.known)}.")
         given = without_notices(messages)
@@ -121,7 +132,7 @@ class Listening:
     def __init__(self, service: RunService, caller: Caller, turn: Turn, reader: Reader) -> None:
         self.turn = turn
         self.reader = reader
-        self.hearing = Hearing()
+        self.hearing = Hearing(turn.said)
         self.end = End()
         self._service = service
         self._caller = caller

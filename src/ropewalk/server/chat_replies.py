@@ -131,6 +131,16 @@ def without_notices(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return kept
 
 
+def said_before(messages: Sequence[Message]) -> str:
+    """Return what was said of a run that the newest message answers: all of it, however often it has asked."""
+    said: list[str] = []
+    at = len(messages) - 2
+    while at >= 0 and messages[at].get("role") == "assistant" and NOTICE in text_of(messages[at]):
+        said.append(text_of(messages[at]).rpartition(NOTICE)[0].removesuffix("\n\n"))
+        at -= 2
+    return "".join(reversed(said))
+
+
 def _plain(message: Message) -> dict[str, Any]:
     """Return a message without what is null, and with plain text where its parts are text alone."""
     kept = {key: value for key, value in message.items() if value is not None}

@@ -6,6 +6,7 @@ again gets a whole one, with the same ids.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ropewalk.errors import RequestMalformed
 from ropewalk.server.bodies import BodyLimits, read_body
 from ropewalk.server.chat import Chat, Listening, Turn
+from ropewalk.server.chat_replies import notice
 from ropewalk.server.encoded import EncodedStream, sse
 from ropewalk.server.encoders import ui_messages
 from ropewalk.server.encoders.ag_ui import AgUi
@@ -58,9 +60,9 @@ def add_ui_routes(
         keeper.limiter.check_streams(service.following.readers, caller.owner)
         return await chat.follow(caller, turn)
 
-    def sent(listening: Listening) -> Response:
+    def sent(listening: Listening, message_id: str) -> Response:
         about = ui_messages.HEADERS | {"x-run-id": listening.turn.run_id}
-        return EncodedStream(listening.reader, _ui_messages(listening), about)
+        return EncodedStream(listening.reader, _ui_messages(listening, message_id), about)
 
     acts = (400, 401, 404, 409, 413, 415, 422, 429, 503)
 
@@ -77,9 +79,10 @@ def add_ui_routes(
         answers = _approvals(given.messages)
         if answers:
             turn = await chat.answer(caller, *_of_one_run(answers))
-        else:
-            turn = await chat.turn(caller, name, _from_parts(given.messages), session=given.id)
-        return sent(await listen(caller, turn))
+            said = "".join(one["content"] for one in _from_parts(given.messages[-1:]))
+            return sent(await listen(caller, replace(turn, said=said)), str(given.messages[-1].get("id")))
+        turn = await chat.turn(caller, name, _from_parts(given.messages), session=given.id)
+        return sent(await listen(caller, turn), _message_id(turn))
 
     @router.get(
         "/graphs/{graph}/chat/{chat_id}/stream",
@@ -92,7 +95,8 @@ def add_ui_routes(
         running = [one for one in listed["items"] if one["status"] == "RUNNING"]
         if not running:
             return Response(status_code=204)
-        return sent(await listen(caller, Turn(run_id=running[0]["run_id"], graph=running[0]["graph"])))
+        turn = Turn(run_id=running[0]["run_id"], graph=running[0]["graph"])
+        return sent(await listen(caller, turn), _message_id(turn))
 
     @router.post(
         "/graphs/{graph}/ag-ui",
@@ -106,6 +110,7 @@ def add_ui_routes(
         name = chat.name_of(graph)
         if given.resume:
             turn = await chat.answer(caller, *_of_one_run(_resumed(given.resume)))
+            turn = replace(turn, said=_said_last(given.messages))
         else:
             turn = await chat.turn(caller, name, _plain(given.messages), session=given.threadId)
         listening = await listen(caller, turn)
@@ -113,8 +118,13 @@ def add_ui_routes(
         return EncodedStream(listening.reader, _ag_ui(listening, events), {"x-run-id": turn.run_id})
 
 
-async def _ui_messages(listening: Listening) -> AsyncIterator[bytes]:
-    chunks = UiMessages(listening.turn.run_id)
+def _message_id(turn: Turn) -> str:
+    """Return the id of the message that a turn makes: the same for whoever comes again."""
+    return f"msg_{turn.run_id}_{turn.after or 0}"
+
+
+async def _ui_messages(listening: Listening, message_id: str) -> AsyncIterator[bytes]:
+    chunks = UiMessages(listening.turn.run_id, message_id)
     yield sse(chunks.begin())
     async for heard in listening.heard():
         yield sse([chunk for one in heard for chunk in chunks.say(one)])
@@ -122,7 +132,9 @@ async def _ui_messages(listening: Listening) -> AsyncIterator[bytes]:
     if not end.kind:
         yield sse([{"type": "error", "errorText": "The server stops; the run goes on. Come back."}])
         return
-    last = chunks.answer(end.answer) + (chunks.end(listening.hearing.usage) if end.kind in _ENDS_WELL else [])
+    asked = [pause for pause in end.pauses if pause["id"] not in chunks.approvals]
+    last = chunks.notice(notice(listening.turn.run_id, asked)) if asked else chunks.answer(end.answer)
+    last += chunks.end(listening.hearing.usage) if end.kind in _ENDS_WELL else []
     yield sse(last) + ui_messages.DONE
 
 
@@ -185,6 +197,17 @@ def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     parts = message.get("parts")
     found = cast("list[Any]", parts) if isinstance(parts, list) else []
     return [cast("dict[str, Any]", part) for part in found if isinstance(part, dict)]
+
+
+def _said_last(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the assistant has said since a user said something."""
+    said: list[str] = []
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            break
+        if message.get("role") == "assistant" and isinstance(message.get("content"), str):
+            said.append(message["content"])
+    return "".join(reversed(said))
 
 
 def _plain(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

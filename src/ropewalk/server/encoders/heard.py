@@ -117,11 +117,13 @@ class _Voice:
 class Hearing:
     """The fold of one run's events, from any cursor on."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "") -> None:
+        """``said`` is what a reader has from before: a step that begins anew may say it again."""
         self.usage: dict[str, float] = {}
         """What the run used up, as far as it was heard: input_tokens, output_tokens, ..."""
         self.pauses: dict[str, Asked] = {}
         """Questions that are open."""
+        self._said = said
         self._voices: dict[str, _Voice] = {}
         self._nodes: dict[str, str] = {}
         """Step -> node of what is in flight."""
@@ -158,7 +160,10 @@ class Hearing:
     # -- text ---------------------------------------------------------------------------------------------------------
 
     def _text(self, node: str, text: str) -> Iterator[Heard]:
-        voice = self._voices.setdefault(node, _Voice())
+        voice = self._voices.get(node)
+        if voice is None:
+            voice = self._voices[node] = _Voice(said=self._said, before=self._said)
+            self._said = ""
         voice.heard += len(text)
         if not voice.before:
             if text:

@@ -24,18 +24,22 @@ _NO_RESULT = ("rejected", "expired")
 class UiMessages:
     """Makes the chunks of one assistant's message, in order: `begin`, `say` for each thing heard, `end`."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, message_id: str) -> None:
+        """``message_id`` is that of a message of the client which goes on, or a new one's."""
         self._run_id = run_id
+        self._message_id = message_id
         self._open: dict[tuple[str, str], str] = {}
         """(text or reasoning, node) -> id of the part that is open."""
         self._count = 0
         self._calls: set[str] = set()
         self.text = ""
+        self.approvals: set[str] = set()
+        """Pauses that were asked in the SDK's own way."""
 
     def begin(self) -> list[dict[str, Any]]:
         about = {"run_id": self._run_id}
         return [
-            {"type": "start", "messageId": f"msg_{self._run_id}", "messageMetadata": about},
+            {"type": "start", "messageId": self._message_id, "messageMetadata": about},
             {"type": "start-step"},
         ]
 
@@ -67,6 +71,10 @@ class UiMessages:
         if not text or text.strip() in self.text:
             return []
         return [*self._piece("text", "", text), *self._closed("text", "")]
+
+    def notice(self, text: str) -> list[dict[str, Any]]:
+        """Return the chunks for what is said of questions, for those whose client shows text alone."""
+        return [*self._all_closed(), *self._piece("text", "", text)]
 
     def end(self, usage: Mapping[str, float]) -> list[dict[str, Any]]:
         about = {"run_id": self._run_id} | ({"usage": dict(usage)} if usage else {})
@@ -101,6 +109,7 @@ class UiMessages:
         call_id, pause = payload.get("call_id"), f"{self._run_id}/{asked.pause_id}"
         if asked.kind == "approval" and isinstance(call_id, str) and payload.get("when") != "after":
             called = self._called(call_id, str(payload.get("tool")), payload.get("arguments"))
+            self.approvals.add(asked.pause_id)
             return [*called, {"type": "tool-approval-request", "approvalId": pause, "toolCallId": call_id}]
         about = {"run_id": self._run_id, "pause_id": asked.pause_id, "kind": asked.kind, "node": asked.node}
         return [{"type": "data-pause", "id": pause, "data": {**about, "payload": asked.payload}}]
