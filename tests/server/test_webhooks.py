@@ -249,3 +249,34 @@ def test_secrets_are_read_and_several_sign() -> None:
     assert signature([b"one", b"two"], "m", 1, b"{}").count("v1,") == 2
     with pytest.raises(ValueError, match="no secret"), Served(quick(), webhooks=("https://example.com/",)):
         pass
+
+
+def test_runs_that_workers_drive_are_told_of_too(listener: Listener, postgres_url: str) -> None:
+    import asyncio
+
+    from ropewalk.runtime import Worker, open_store
+
+    async def work(stopping: threading.Event) -> None:
+        graph = talk()
+        graph.use_store(open_store(postgres_url))
+        async with Worker(graph):
+            while not stopping.is_set():
+                await asyncio.sleep(0.02)
+        await graph.store.close()
+
+    stopping = threading.Event()
+    worker = threading.Thread(target=lambda: asyncio.run(work(stopping)))
+    worker.start()
+    try:
+        with serving(listener, talk(), store=postgres_url, for_workers=True) as served:
+            run_id = served.start("talk", webhook=f"http://{listener.host}/hook")
+            until(lambda: [one["type"] for one in listener.of(run_id)] == ["run_paused"])
+            pause = served.look(run_id)["pauses"][0]["id"]
+            served.client.post(f"/runs/{run_id}/answers/{pause}", json={"value": 1})
+            until(lambda: [one["type"] for one in listener.of(run_id)] == ["run_paused", "run_done"])
+    finally:
+        stopping.set()
+        worker.join(20)
+    with serving(listener, talk(), store=postgres_url, for_workers=True) as later:
+        until(lambda: later.doors._more._webhooks.scans)
+    assert len(listener.of(run_id)) == 2, "a server that comes later tells nobody again"

@@ -80,6 +80,8 @@ class Webhooks:
         self._looks: dict[str, tuple[int, float, float]] = {}
         """Runs that workers drive: the entry that was seen last, when it was new, when to look again."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self.scans = 0
+        """How often all runs were looked at."""
         service.check_webhook = self.check
         for graph in service.graphs.values():
             graph.watch(self)
@@ -206,6 +208,7 @@ class Webhooks:
         while True:
             with suppress(RopewalkError):
                 await self._scan()
+                self.scans += 1
             await asyncio.sleep(_SCANS_SECONDS)
 
     async def _scan(self) -> None:
