@@ -25,13 +25,17 @@ def served() -> Any:
         yield running
 
 
+@pytest.fixture(scope="module")
+def schema(served: Served) -> Any:
+    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+
+
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_chat_door_does_what_its_document_says(served: Served, method: str, path: str) -> None:
-    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+def test_a_chat_door_does_what_its_document_says(served: Served, schema: Any, method: str, path: str) -> None:
     count = 0
 
     @settings(
-        max_examples=8,
+        max_examples=5,
         deadline=None,
         derandomize=True,
         database=None,
