@@ -33,6 +33,15 @@ RopewalkError           root.py
 │   ├── RedisProblem        RedisUnavailable, RedisRefused over RedisDenied, WrongKind, RedisFull
 │   ├── LockNotAcquired, LockHeld, LockLost
 │   └── GroupMissing, StreamBusy, NotReadable
+├── doors.py                what a server answers
+│   ├── GraphNotFound       nothing is served under this name
+│   ├── InputInvalid        what a run is to begin with does not fit its graph
+│   ├── KeyReused           an idempotency key came again with another request
+│   ├── SessionBusy         a conversation has a run under way, and its rule is to refuse
+│   ├── LimitReached        somebody asks for more than one may have; `retry_after_seconds` says when to ask again
+│   └── RequestRefused      a request that no door lets in
+│       └── NotAuthenticated, HostRefused, OriginRefused, RequestMalformed, MediaTypeRefused, RequestTooLarge,
+│           PageNotFound, MethodRefused
 └── ...                     what a plug-in adds
 """
 
@@ -84,6 +93,22 @@ from ropewalk.errors.steps import (
 from ropewalk.errors.stores import StoreCorrupt, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 
 if TYPE_CHECKING:
+    from ropewalk.errors.doors import (
+        GraphNotFound,
+        HostRefused,
+        InputInvalid,
+        KeyReused,
+        LimitReached,
+        MediaTypeRefused,
+        MethodRefused,
+        NotAuthenticated,
+        OriginRefused,
+        PageNotFound,
+        RequestMalformed,
+        RequestRefused,
+        RequestTooLarge,
+        SessionBusy,
+    )
     from ropewalk.errors.messaging import (
         GroupMissing,
         LockHeld,
@@ -139,11 +164,18 @@ __all__ = [
     "GraphChanged",
     "GraphFrozen",
     "GraphInvalid",
+    "GraphNotFound",
     "GroupMissing",
+    "HostRefused",
+    "InputInvalid",
     "InvalidId",
+    "KeyReused",
+    "LimitReached",
     "LockHeld",
     "LockLost",
     "LockNotAcquired",
+    "MediaTypeRefused",
+    "MethodRefused",
     "ModelCircuitOpen",
     "ModelContextFull",
     "ModelError",
@@ -161,10 +193,13 @@ __all__ = [
     "ModelUnreachable",
     "NodeCancelled",
     "NodeTimeout",
+    "NotAuthenticated",
     "NotAwaited",
     "NotReadable",
     "NotStorable",
+    "OriginRefused",
     "OutputInvalid",
+    "PageNotFound",
     "PartMissing",
     "PartUnknown",
     "PauseExpired",
@@ -179,6 +214,9 @@ __all__ = [
     "ReplyCutOff",
     "ReplyNotFinal",
     "ReplyRefused",
+    "RequestMalformed",
+    "RequestRefused",
+    "RequestTooLarge",
     "RopewalkError",
     "RouterCancelled",
     "RouterWrites",
@@ -191,6 +229,7 @@ __all__ = [
     "RunNotFound",
     "RunPaused",
     "RunTaken",
+    "SessionBusy",
     "StateMissing",
     "StepProblem",
     "StoreCorrupt",
@@ -219,11 +258,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the families of models, tools and messaging when one of them is asked for."""
+    """Load the families of models, tools, messaging and doors when one of them is asked for."""
     if name in __all__:
-        from ropewalk.errors import messaging, models, tools  # noqa: PLC0415  graphs without them do not wait for them
+        from ropewalk.errors import doors, messaging, models, tools  # noqa: PLC0415  most graphs need none of them
 
-        for family in (models, tools, messaging):
+        for family in (models, tools, messaging, doors):
             found = getattr(family, name, None)
             if found is not None:
                 globals()[name] = found
