@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         open_model,
         tool,
     )
+    from ropewalk.server.graph_service import GraphService, create_graph_service, wrap_graph_with_websocket
+    from ropewalk.server.seed_routes import ExecutionRequest, ExecutionResponse, GraphStatus
 
 __version__ = "0.1.0"
 
@@ -64,9 +66,13 @@ __all__ = [
     "Context",
     "Entry",
     "Event",
+    "ExecutionRequest",
+    "ExecutionResponse",
     "Fallback",
     "Graph",
+    "GraphService",
     "GraphState",
+    "GraphStatus",
     "Happened",
     "History",
     "Incremental",
@@ -107,19 +113,38 @@ __all__ = [
     "ToolState",
     "Usage",
     "Window",
+    "create_graph_service",
     "merge_by_id",
     "open_model",
     "tool",
+    "wrap_graph_with_websocket",
 ]
 
 
+_OF_THE_SERVER = frozenset(
+    (
+        "ExecutionRequest",
+        "ExecutionResponse",
+        "GraphService",
+        "GraphStatus",
+        "create_graph_service",
+        "wrap_graph_with_websocket",
+    )
+)
+
+
 def __getattr__(name: str) -> Any:
-    """Load the names of models, tools and agents when the first of them is asked for."""
+    """Load the names of models, tools, agents and of the server when they are asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ropewalk import later  # noqa: PLC0415  a graph without models does not wait for what they need
+    if name in _OF_THE_SERVER:
+        from ropewalk.doors import part_of_the_server  # noqa: PLC0415  most programs serve nothing
 
-    found = getattr(later, name)
+        found = part_of_the_server(name)
+    else:
+        from ropewalk import later  # noqa: PLC0415  a graph without models does not wait for what they need
+
+        found = getattr(later, name)
     globals()[name] = found
     return found
 

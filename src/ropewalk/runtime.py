@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
@@ -14,7 +14,7 @@ from ropewalk.core.graph import Graph as DrawnGraph
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Place, Plan
 from ropewalk.core.run import Pause, Run, RunStatus
-from ropewalk.errors import PartUnknown
+from ropewalk.errors import PartMissing, PartUnknown
 from ropewalk.events import Entry, Event
 
 if TYPE_CHECKING:  # slow to load, and most runs need none of it
@@ -90,6 +90,39 @@ class Graph(DrawnGraph[S]):
             max_concurrency=max_concurrency,
             verbose=verbose,
         )
+        self.schedules = ()
+
+    def add_schedule(
+        self,
+        name: str,
+        cron: str,
+        *,
+        input: Mapping[str, Any] | None = None,
+        timezone: str = "UTC",
+        owner: str | None = None,
+        late_seconds: float = 300.0,
+    ) -> Self:
+        """Start a run, with ``input``, whenever ``cron`` says so, as long as some server serves this graph.
+
+        Each tick starts one run, ``NAME@2026-11-21T03:00:00Z``, however many servers there are; one that all of them
+        missed is made up for, up to ``late_seconds`` later. Raises ValueError, and `PartMissing` without the extra
+        ``server``.
+        """
+        try:
+            from ropewalk.server import schedules  # noqa: PLC0415  the extra is loaded by who uses it
+        except ImportError as error:
+            raise PartMissing("Starting runs by the clock", "server") from error
+        schedule = schedules.Schedule(
+            name=name,
+            graph=self.name,
+            cron=cron,
+            input=dict(input or {}),
+            timezone=timezone,
+            owner=owner,
+            late_seconds=late_seconds,
+        )
+        self.schedules: tuple[Any, ...] = (*self.schedules, schedules.checked(schedule))
+        return self
 
     def use_store(self, store: RunStore | str) -> None:
         """Keep every run that is started or opened from now on in ``store``, a run store or its URL."""

@@ -1,13 +1,17 @@
-"""Where runs are kept when a command does not say: the environment, then the project's file, then a folder here."""
+"""What commands are told beside their arguments: the environment, then the project's file, then defaults."""
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from ropewalk.errors import did_you_mean
 
+AUTH_VARIABLE = "ROPEWALK_AUTH"
+KEYS_VARIABLE = "ROPEWALK_API_KEYS"
+DEFAULT_PORT = 8000
 DEFAULT_STORE = "sqlite:///.ropewalk/runs.db"
 STORE_VARIABLE = "ROPEWALK_STORE"
 _KEYS = ("store",)
@@ -21,6 +25,90 @@ class StoreChoice:
     url: str
     origin: str
     """In words: the option, the variable, the file, or the default."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoorSettings:
+    """How runs are served over HTTP."""
+
+    api_keys: tuple[str, ...] = ()
+    """``NAME:KEY`` or ``KEY``: who may ask. ROPEWALK_API_KEYS holds them with commas between."""
+    jwks: str | None = None
+    """File or URL of the keys that tokens (JWT) are signed with."""
+    jwt_issuer: str | None = None
+    """Who must have issued a token."""
+    jwt_audience: str | None = None
+    """For whom a token must have been issued."""
+    no_auth: bool = False
+    """Somebody said that nobody is to be asked who they are."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the server may be asked for, beside addresses and localhost."""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages of other sites that may use the server."""
+    for_workers: bool = False
+    """Runs are left to workers."""
+    requests_per_second: float | None = None
+    """Of one user; None is no limit."""
+    streams_per_user: int = 200
+    """Open at a time."""
+    runs_per_user: int = 100
+    """RUNNING at a time."""
+    max_body_bytes: int = 16 * 1024 * 1024
+    """Size of a request's body."""
+    webhook_secrets: tuple[str, ...] = ()
+    """What deliveries are signed with. ROPEWALK_WEBHOOK_SECRETS holds them with commas between: the new one first."""
+    webhooks: tuple[str, ...] = ()
+    """Addresses that are told of every run that paused or ended. ROPEWALK_WEBHOOKS."""
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts, ``name`` or ``name:port``, that may be told though they are not on the public internet, or by plain http.
+    ROPEWALK_WEBHOOK_HOSTS."""
+
+    @property
+    def asks_who(self) -> bool:
+        return bool(self.api_keys or self.jwks)
+
+
+def chosen_doors(given: DoorSettings, *, host: str, environ: Mapping[str, str]) -> DoorSettings:
+    """Return ``given`` with what the environment adds.
+
+    Raises ValueError when the server would be open to other machines and nobody has said who may ask.
+    """
+    keys = given.api_keys or _listed(environ, KEYS_VARIABLE)
+    said = environ.get(AUTH_VARIABLE, "").strip().lower()
+    if said not in ("", "none"):
+        raise ValueError(f"{AUTH_VARIABLE} is {said!r}. It is 'none', or not set: keys have settings of their own.")
+    no_auth = given.no_auth or (said == "none" and not keys and not given.jwks)
+    chosen = replace(
+        given,
+        api_keys=keys,
+        no_auth=no_auth,
+        webhook_secrets=given.webhook_secrets or _listed(environ, "ROPEWALK_WEBHOOK_SECRETS"),
+        webhooks=given.webhooks or _listed(environ, "ROPEWALK_WEBHOOKS"),
+        webhook_hosts=given.webhook_hosts or _listed(environ, "ROPEWALK_WEBHOOK_HOSTS"),
+    )
+    if no_auth and chosen.asks_who:
+        raise ValueError("There are keys, and --auth none says that nobody is asked. Choose one.")
+    if not chosen.asks_who and not no_auth and not is_loopback(host):
+        raise ValueError(
+            f"{host} can be reached from other machines, and nobody said who may use the graphs. Give keys: --api-key "
+            f"NAME:KEY or {KEYS_VARIABLE}, or --jwks. Or say that anybody may: --auth none or {AUTH_VARIABLE}=none."
+        )
+    return chosen
+
+
+def _listed(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    """Return what a variable holds with commas between."""
+    return tuple(one.strip() for one in environ.get(variable, "").split(",") if one.strip())
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server at ``host``."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def chosen_store(given: str | None, *, environ: Mapping[str, str], folder: Path) -> StoreChoice:

@@ -22,11 +22,12 @@ RUNS = int(os.environ.get("ROPEWALK_PLAN_RUNS", "20000"))
 NOW = 1_700_000_000.0
 FILL = """
 INSERT INTO ropewalk.run
-    (run_id, graph, plan, status, epoch, last, created, updated, fork_at, base, shared, for_workers)
+    (run_id, graph, plan, status, epoch, last, created, updated, fork_at, base, shared, for_workers, owner, session)
 SELECT 'run' || i, 'graph' || mod(i, 20), 'plan',
     CASE WHEN mod(i, 1000) = 0 THEN 'FAILED' WHEN mod(i, 50) = 0 THEN 'PAUSED' WHEN mod(i, 25) = 0 THEN 'RUNNING'
         ELSE 'DONE' END,
-    1, 3, %(now)s - 0.5 * i, %(now)s - 0.5 * i, 0, NULL, 0, mod(i, 3) = 0
+    1, 3, %(now)s - 0.5 * i, %(now)s - 0.5 * i, 0, NULL, 0, mod(i, 3) = 0,
+    CASE WHEN mod(i, 2) = 0 THEN 'user' || mod(i, 40) END, CASE WHEN mod(i, 2) = 0 THEN 'session' || mod(i, 2000) END
 FROM generate_series(1, %(runs)s) AS i;
 """
 MORE = (
@@ -48,6 +49,7 @@ WHERE status = 'RUNNING' AND for_workers
 PAGE = {"created": NOW - RUNS / 4, "run_id": f"run{RUNS // 2}", "since": -inf, "limit": 50}
 FIRST_PAGE = PAGE | {"created": inf, "run_id": ""}
 PASSED_OVER = {"without": [f"run{75 * i}" for i in range(1, 1001)], "lasts": [3] * 1000}
+ANY = PAGE | {"graph": None, "statuses": None, "owner": None, "session": None}
 READINGS = {
     "newest": FIRST_PAGE,
     "newest, a page in the middle": PAGE,
@@ -55,8 +57,11 @@ READINGS = {
     "newest_of_statuses": PAGE | {"statuses": ["FAILED", "PAUSED"]},
     "newest_of_graph_and_statuses": PAGE | {"graph": "graph0", "statuses": ["FAILED", "RUNNING"]},
     "newest, of a time": PAGE | {"since": NOW - RUNS / 4 - 100},
-    "newest_of_tag": PAGE | {"tag": "tag4", "graph": None, "statuses": None},
-    "newest_of_tag, and more": PAGE | {"tag": "tag4", "graph": "graph3", "statuses": ["DONE"]},
+    "newest_of_owner": ANY | {"owner": "user8"},
+    "newest_of_owner_and_statuses": ANY | {"owner": "user8", "statuses": ["RUNNING", "PAUSED"]},
+    "newest_of_session": ANY | {"session": "session48"},
+    "newest_of_tag": ANY | {"tag": "tag4"},
+    "newest_of_tag, and more": ANY | {"tag": "tag4", "graph": "graph3", "statuses": ["DONE"]},
     "record": {"run_id": "run77"},
     "place": {"run_id": "run77"},
     "read": {"run_id": "run77", "after": 0, "up_to": 2**31 - 1},

@@ -98,7 +98,7 @@ def test_a_code_block_runs(chain: list[Block], tmp_path: Path, request: pytest.F
     for block in chain:
         script += [""] * (block.line - 1 - len(script))  # so that a traceback's line is the page's line
         script += block.code.split("\n")
-    file = tmp_path / Path(chain[0].page).with_suffix(".py").name
+    file = tmp_path / f"page_{Path(chain[0].page).stem}.py"  # a page may be called like a module that its code imports
     text = "\n".join(script)
     if SERVER.search(text):
         text = SERVER.sub(request.getfixturevalue("postgres_url"), text)

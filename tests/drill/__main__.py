@@ -1,4 +1,6 @@
-"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, workers and Redis in trouble."""
+"""`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, streams, other people's clients,
+workers and Redis in trouble.
+"""
 
 import argparse
 import asyncio
@@ -11,12 +13,20 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from tests.drill import callers, consumers, holders
+from tests.drill import callers, clients, consumers, holders, streams
 from tests.drill.victim import ROUNDS, WIDE, drawn
-from tests.drill.workers import Findings, Size, drilled
+from tests.drill.workers import Size, drilled
 from tests.servers.programs import ServerMissing
+
+_PARTS = {
+    "embedded": "drawn runs and deaths of the processes that drive them",
+    "clients": "other people's JavaScript clients of chats",
+    "streams": "open streams that are cut and joined",
+    "workers": "workers in trouble",
+    "redis": "streams, locks and limits on Redis",
+}
 
 
 class Tally(NamedTuple):
@@ -38,27 +48,51 @@ def main() -> int:
     parser.add_argument("--lease", type=float, default=2.0, help="seconds of a worker's lease (default: 2)")
     parser.add_argument("--pace", type=float, default=0.2, help="seconds of a worker's step (default: 0.2)")
     parser.add_argument("--tasks", type=int, default=10_000, help="tasks in the Redis stream, 0 for none (10,000)")
+    parser.add_argument("--streams", type=int, default=1_000, help="open streams, 0 for none (default: 1,000)")
+    parser.add_argument("--stream-seconds", type=float, default=300, help="how long they are open (default: 300)")
     only = parser.add_mutually_exclusive_group()
-    only.add_argument("--only-workers", action="store_true", help="leave the other drills out")
-    only.add_argument("--only-redis", action="store_true", help="only streams, locks and limits on Redis")
+    for part, words in _PARTS.items():
+        only.add_argument(f"--only-{part}", dest="only", action="store_const", const=part, help=f"only {words}")
     chosen = parser.parse_args()
-    seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
-    bad = 0 if chosen.only_workers or chosen.only_redis else embedded(chosen.examples, chosen.kills, seed)
+    chosen.seed = chosen.seed if chosen.seed is not None else random.randrange(1 << 30)
+    return 1 if sum(_drill(part, chosen) for part in _PARTS if chosen.only in (None, part)) else 0
+
+
+def _drill(part: str, chosen: argparse.Namespace) -> int:
+    """Do one part; return how much was wrong, or was not run."""
+    seed: int = chosen.seed
     try:
-        if chosen.workers and not chosen.only_redis:
-            size = Size(workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace)
-            bad += told(drilled(size, seed))
-        if chosen.tasks and not chosen.only_workers:
-            bad += told(consumers.consumed(consumers.Size(tasks=chosen.tasks), seed))
-            bad += told(holders.held(8, 30, seed))
-            bad += told(callers.called(200, 5))
-    except ServerMissing as missing:
-        print(f"drill: what needs a server was not run. {missing}", file=sys.stderr)
+        match part:
+            case "embedded":
+                return embedded(chosen.examples, chosen.kills, seed)
+            case "clients":
+                return told(clients.met())
+            case "streams":
+                return told(streams.soaked(chosen.streams, chosen.stream_seconds, seed)) if chosen.streams else 0
+            case "workers":
+                size = Size(
+                    workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace
+                )
+                return told(drilled(size, seed)) if chosen.workers else 0
+            case _:
+                return redis(chosen.tasks, seed) if chosen.tasks else 0
+    except (ServerMissing, clients.ClientsMissing) as missing:
+        print(f"drill: of {_PARTS[part]} not everything was run. {missing}", file=sys.stderr)
         return 1
-    return 1 if bad else 0
 
 
-def told(findings: Findings | consumers.Findings | holders.Findings | callers.Findings) -> int:
+def redis(tasks: int, seed: int) -> int:
+    """Let tasks, locks and limits meet a Redis in trouble; return how much was wrong."""
+    bad = told(consumers.consumed(consumers.Size(tasks=tasks), seed))
+    return bad + told(holders.held(8, 30, seed)) + told(callers.called(200, 5))
+
+
+class _Findings(Protocol):
+    @property
+    def is_good(self) -> bool: ...
+
+
+def told(findings: _Findings) -> int:
     """Print what was found; return how much was wrong."""
     print(findings, flush=True)
     return int(not findings.is_good)

@@ -27,12 +27,22 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ arguments buffers check drawing* drawn facts layout* offers places plan resuming retry routes schedule "
-    "snapshot state sums versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* offers origin places plan resuming retry routes "
+    "schedule snapshot state sums versions view"
 )
 ACTING = (
-    "choosing compiler context desk engine feed folding graph handing ledger lookout picture raised run signatures step"
+    "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
+    "signatures step"
 )
+WITHOUT_HTTP = (
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
+    "runs sessions views webhooks"
+)
+WITH_HTTP = (
+    "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
+    "seed_routes short_way stream tokens told told_chat ui_wire websocket"
+)
+SERVER = ("server, without HTTP", "server, HTTP")
 CORE = ("core, pure", "core, acting")
 ROOMS = {
     "words": Room(("errors/*.py", "ids.py", "events.py", "codec.py")),
@@ -45,16 +55,25 @@ ROOMS = {
     "tool servers": Room(("toolservers/*.py",), ("words", "contracts", *CORE, "agent"), drivers=True),
     "messaging": Room(("messaging/*.py",), ("words", "contracts"), drivers=True),
     "workers": Room(("workers/*.py",), ("words", "contracts", *CORE)),
+    "server, without HTTP": Room(
+        tuple(f"server/{name}.py" for name in WITHOUT_HTTP.split()), ("words", "contracts", *CORE, "encoders")
+    ),
+    "encoders": Room(("server/encoders/*.py",), ("words",)),
+    "server, HTTP": Room(
+        tuple(f"server/{name}.py" for name in WITH_HTTP.split()),
+        ("words", "contracts", "encoders", "server, without HTTP", "settings"),
+        drivers=True,
+    ),
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "tool_graph.py", "tool_host.py"),
-        ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers"),
+        ("runtime.py", "doors.py", "tool_graph.py", "tool_host.py"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER),
         drivers=True,
     ),
     "public names": Room(
         ("__init__.py", "later.py"),
-        ("words", "contracts", *CORE, "agent", "stores", "llm", "tool servers", "settings", "runtime"),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "tool servers", "settings", "runtime", *SERVER),
     ),
     "cli": Room(("cli/*.py",), ("runtime", "settings", "ropewalk.errors")),
     "compat": Room(("compat/*.py",), ("public names", "contracts", "stores", "messaging", "testing")),

@@ -46,6 +46,10 @@ def _function(command: str) -> Callable[[argparse.Namespace], int]:
     match command:
         case "run":
             from ropewalk.cli.run import run as function  # noqa: PLC0415
+        case "serve":
+            from ropewalk.cli.serve import serve as function  # noqa: PLC0415
+        case "dev":
+            from ropewalk.cli.dev import dev as function  # noqa: PLC0415
         case "worker":
             from ropewalk.cli.worker import worker as function  # noqa: PLC0415
         case "doctor":

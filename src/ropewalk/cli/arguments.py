@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_runs(commands)
+    _add_dev(commands)
+    _add_serve(commands)
     _add_worker(commands)
     _add_doctor(commands)
     _add_db(commands)
@@ -87,6 +89,42 @@ def _add_answer(answer: argparse.ArgumentParser) -> None:
                      **told)  # fmt: skip
     call.add_argument("--arguments", metavar="JSON", action=_Decides, in_place_of=value,
                       help="let it run with these arguments, all of them: an object, or @FILE")  # fmt: skip
+
+
+def _add_dev(commands: Any) -> None:
+    dev = _command(commands, "dev", "serve the graphs of a folder while you write them", guide.DEV)
+    dev.add_argument("place", metavar="PATH", nargs="?", default=".", help="a folder or a file (default: this folder)")
+    dev.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    dev.add_argument("--port", metavar="N", type=int, default=8000,
+                     help="port to bind; 0 is any free one (default: %(default)s)")  # fmt: skip
+    _add_store(dev)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = _command(commands, "serve", "let programs and people reach graphs over HTTP", guide.SERVE)
+    serve.add_argument("targets", metavar="FILE:graph", nargs="+", help="the graphs that are served")
+    serve.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to bind (default: %(default)s)")
+    serve.add_argument("--port", metavar="N", type=int, default=8000,
+                       help="port to bind; 0 is any free one (default: %(default)s)")  # fmt: skip
+    serve.add_argument("--auth", choices=("none",), help="none: anybody who reaches the server may use it")
+    serve.add_argument("--api-key", metavar="NAME:KEY", action="append", default=[],
+                       help="who may ask; may be given several times (better: ROPEWALK_API_KEYS)")  # fmt: skip
+    serve.add_argument("--jwks", metavar="FILE|URL", help="keys of the tokens (JWT) that callers bring")
+    serve.add_argument("--jwt-issuer", metavar="ISS", help="who must have issued a token")
+    serve.add_argument("--jwt-audience", metavar="AUD", help="for whom a token must have been issued")
+    serve.add_argument("--allow-host", metavar="NAME", action="append", default=[],
+                       help="a name under which the server may be asked for; * is any")  # fmt: skip
+    serve.add_argument("--allow-origin", metavar="ORIGIN", action="append", default=[],
+                       help="a site whose pages may use the server")  # fmt: skip
+    serve.add_argument("--workers", action="store_true", help="leave the runs to `ropewalk worker`")
+    serve.add_argument("--requests-per-second", metavar="N", type=_seconds, help="of one user (default: no limit)")
+    serve.add_argument("--streams-per-user", metavar="N", type=_number, default=200,
+                       help="open at a time (default: %(default)s)")  # fmt: skip
+    serve.add_argument("--runs-per-user", metavar="N", type=_number, default=100,
+                       help="running at a time (default: %(default)s)")  # fmt: skip
+    serve.add_argument("--max-body", metavar="BYTES", type=_number, default=16 * 1024 * 1024,
+                       help="size of a request's body (default: %(default)s)")  # fmt: skip
+    _add_store(serve)
 
 
 def _add_worker(commands: Any) -> None:

@@ -53,6 +53,40 @@ a plug-in offers. Leave passwords to ROPEWALK_STORE, PGPASSWORD or ~/.pgpass: ot
     + "\n`ropewalk COMMAND --help` says more about each command.",
 )
 
+SERVE = Guide(
+    "Serves graphs over HTTP: start runs, follow them live, answer what they ask. For programs, browsers and teams.",
+    """\
+examples:
+  ropewalk serve flow.py                                     http://127.0.0.1:8000, for this machine alone
+  ropewalk serve flow.py:graph other.py:graph --port 9000    several graphs
+  ROPEWALK_API_KEYS=ann:KEY,bob:KEY ropewalk serve flow.py --host 0.0.0.0
+  ropewalk serve flow.py --store postgresql://me@db/runs --workers     runs are driven by `ropewalk worker`
+
+  curl -X POST localhost:8000/graphs/NAME/runs -H 'content-type: application/json' -d '{"input": {}}'
+  curl -N localhost:8000/runs/RUN/events
+
+GET /openapi.json tells all of it. This process drives the runs, and goes on, when it starts, with those that a dead
+one left in the store; with --workers they are left to workers. Off loopback it does not start before somebody has said
+who may use it. Ctrl-C lets streams and runs come to rest; a second one does not wait.
+
+exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
+""",
+)
+
+DEV = Guide(
+    "Serves every graph of a folder, and loads them anew when a file is saved. Runs and their readers survive that.",
+    """\
+examples:
+  ropewalk dev                     the graphs of this folder, at http://127.0.0.1:8000
+  ropewalk dev flow.py --port 0    those of one file, on any free port
+
+A file that cannot be loaded leaves the last good version serving; its traceback is shown here. A run that is under way
+is handed to the new version between two steps, or its step begins anew. For others to use: ropewalk serve.
+
+exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
+""",
+)
+
 RUN = Guide(
     "Runs a graph in this process and prints a line for each step that ends, and text as it comes.",
     """\

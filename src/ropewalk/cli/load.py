@@ -56,6 +56,21 @@ def load_graphs(targets: Sequence[str]) -> list[Loaded]:
     return loaded
 
 
+def load_all(file: Path) -> list[Loaded]:
+    """Return every graph that a file draws or imports; one that has been imported before is not executed again.
+
+    Raises what `load_graph` raises.
+    """
+    file = file.resolve()
+    known = (one for one in [*sys.modules.values()] if getattr(one, "__file__", None) == str(file))
+    module = next(known, None)
+    if module is None:
+        with contextlib.redirect_stdout(sys.stderr):
+            module = _executed(file)
+    names = {id(value): name for name, value in vars(module).items() if isinstance(value, Graph)}  # pyright: ignore[reportUnknownArgumentType]
+    return [_graph_in(module, file, name) for name in names.values()]
+
+
 def _graph_in(module: ModuleType, file: Path, name: str | None) -> Loaded:
     found: dict[str, Graph[Any]] = {key: value for key, value in vars(module).items() if isinstance(value, Graph)}
     if name is None:

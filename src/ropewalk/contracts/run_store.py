@@ -20,6 +20,10 @@ class NewRun:
     parent: str | None = None
     """The run whose entries 1..fork_at this run's log begins with."""
     fork_at: int = 0
+    owner: str | None = None
+    """Whose run it is: who else asks for it is told that there is none. None: nobody's in particular."""
+    session: str | None = None
+    """The conversation that it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +42,8 @@ class RunRecord:
     updated: float
     parent: str | None = None
     fork_at: int = 0
+    owner: str | None = None
+    session: str | None = None
 
 
 class RunStore(Protocol):
@@ -94,11 +100,13 @@ class RunStore(Protocol):
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """Return records, newest first (by creation, ties by run id), that come behind the run ``after`` in that
-        order.
+        order. What is None does not choose: with ``owner`` None come the runs of all owners.
 
         ``statuses`` are RUNNING, PAUSED, DONE, FAILED and CANCELLED. Raises TypeError when they are a string or no
         names at all, ValueError for one that no run has, with the nearest; `RunNotFound` when ``after`` is unknown.

@@ -1,4 +1,7 @@
-"""All runs of one compiled graph: starts them, reads them back from the store, takes them over, forks them."""
+"""All runs of one compiled graph: starts them, reads them back from the store, takes them over, forks them.
+
+It is one file because each of these is a few lines around the same fold.
+"""
 
 import asyncio
 import threading
@@ -10,12 +13,14 @@ from pydantic import BaseModel
 
 from ropewalk.codec import legible
 from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
+from ropewalk.core.drive import Settings
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
 from ropewalk.core.feed import Feed
-from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE, Settings
+from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE
 from ropewalk.core.lookout import Lookout
 from ropewalk.core.offers import show_all, showing
+from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.plan import Plan
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
@@ -63,24 +68,34 @@ class Desk:
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
         self._lookout = Lookout()
+        self.when_lost: Callable[[Run[Any], BaseException], None] | None = None
+        """Told of runs that this process drove and could not go on with."""
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
-    def start(self, state: BaseModel | None, run_id: str | None, settings: Settings) -> Run[Any]:
+    def start(
+        self, state: BaseModel | None, run_id: str | None, settings: Settings, origin: Origin = NO_ORIGIN
+    ) -> Run[Any]:
         """Begin a run; must be called inside a running loop."""
-        return self._begin(state, run_id, settings)
+        return self._begin(state, run_id, settings, origin)
 
-    async def submit(self, state: BaseModel | None, run_id: str | None) -> Run[Any]:
+    async def submit(self, state: BaseModel | None, run_id: str | None, origin: Origin = NO_ORIGIN) -> Run[Any]:
         """Admit a run and leave it for a worker. Raises `QueueMissing`."""
-        queue = self._queue()
+        queue = self.queue()
         if queue is None:
             raise QueueMissing(self.plan.name, None if self.store is None else type(self.store).__name__)
-        run = self._begin(state, run_id, self.settings, create=queue.submit)
+        run = self._begin(state, run_id, self.settings, origin, create=queue.submit)
         await run.admitted()
         return run
 
     def _begin(
-        self, state: BaseModel | None, run_id: str | None, settings: Settings, *, create: Create | None = None
+        self,
+        state: BaseModel | None,
+        run_id: str | None,
+        settings: Settings,
+        origin: Origin,
+        *,
+        create: Create | None = None,
     ) -> Run[Any]:
         run_id = checked_run_id(run_id) if run_id is not None else new_run_id()
         if run_id in self._runs:
@@ -90,8 +105,9 @@ class Desk:
         engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
         run: Run[Any] = Run(run_id, self, engine, for_workers=create is not None)
         self._runs[run_id] = run
-        facts: list[Fact] = [RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)]
-        run.begin(asyncio.create_task(self._admit(run, engine, facts, submit=create)))
+        started = RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)
+        facts: list[Fact] = [started._replace(request=origin.request, behind=origin.behind, webhook=origin.webhook)]
+        run.begin(asyncio.create_task(self._admit(run, engine, facts, origin, submit=create)))
         return run
 
     async def _admit(
@@ -99,6 +115,7 @@ class Desk:
         run: Run[Any],
         engine: Engine,
         facts: list[Fact],
+        origin: Origin,
         *,
         submit: Create | None = None,
         parent: str | None = None,
@@ -114,6 +131,8 @@ class Desk:
                 at=engine.settings.clock(),
                 parent=parent,
                 fork_at=at,
+                owner=origin.owner,
+                session=origin.session,
             )
             return await (submit or self.store.create)(record, bodies)
 
@@ -122,7 +141,7 @@ class Desk:
         except RopewalkError:
             self._runs.pop(run.run_id, None)
             raise
-        if engine.schedule.status == "RUNNING" and submit is None:
+        if engine.schedule.status == "RUNNING" and submit is None and origin.behind is None:
             self.drive(run, engine)
 
     def drive(self, run: Run[Any], engine: Engine) -> None:
@@ -136,9 +155,11 @@ class Desk:
                 self._lookout.watch(engine, driver)
 
     def _let_go(self, driver: "asyncio.Task[None]") -> None:
-        self._held.pop(driver, None)
+        run = self._held.pop(driver, None)
         if not driver.cancelled():
             driver.exception()
+        if run is not None and run.lost is not None and self.when_lost is not None:
+            self.when_lost(run, run.lost)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -155,6 +176,27 @@ class Desk:
             run = self._runs[run_id] = Run(run_id, self)
         run.refresh(record)
         return run
+
+    def at_hand(self, run_id: str) -> Run[Any]:
+        """Return the run, for a caller who knows that the store has it."""
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = Run(checked_run_id(run_id), self)
+        return run
+
+    def forget(self, run_id: str) -> None:
+        """Know nothing of the run any more: it was deleted, or is another's now."""
+        self._runs.pop(run_id, None)
+
+    @property
+    def driving(self) -> int:
+        """How many runs this process drives at the moment."""
+        return len(self._held)
+
+    @property
+    def driven(self) -> list[Run[Any]]:
+        """Every run that this process drives at the moment."""
+        return [*self._held.values()]
 
     async def load(self, run_id: str) -> Engine:
         """Return a fold of what the store has; it may look but not write."""
@@ -189,6 +231,19 @@ class Desk:
     def unbegun(self, run_id: str) -> Engine:
         """Return the fold of no entries."""
         return Engine(self._schedule(run_id), store=self.store, epoch=1, settings=self.settings)
+
+    async def state_at(self, run: Run[Any], number: int | None) -> tuple[int, Values]:
+        """Return the state as it was after entry ``number`` (None: the newest), with that number. Raises
+        `EntryNotFound`.
+        """
+        schedule = self._schedule(run.run_id)
+        if self.store is None:
+            await self._fold_until(run, schedule, number)
+            return schedule.number, schedule.union()
+        last = (await self.store.look(run.run_id)).last
+        if number is not None and not 1 <= number <= last:
+            raise EntryNotFound(run.run_id, number, 1, last)
+        return number or last, (await self._folded(run.run_id, number or last)).union()
 
     def state_at_now(self, run: Run[Any], number: int) -> Values:
         """Return the state as it was after entry ``number``. Raises `EntryNotFound`."""
@@ -276,10 +331,11 @@ class Desk:
 
     async def queued(self, run_id: str) -> QueuedRun | None:
         """Return where the run stands in its store's queue; None for one that was not left to workers."""
-        queue = self._queue()
+        queue = self.queue()
         return await queue.queued(run_id) if isinstance(queue, TellsOfRuns) else None
 
-    def _queue(self) -> RunQueue | None:
+    def queue(self) -> RunQueue | None:
+        """Return where runs are left to workers; None for a store that has no such place."""
         return self.store.queue() if isinstance(self.store, QueuesRuns) else None
 
     async def set_aside(self, record: RunRecord, code: str, message: str) -> None:
@@ -292,7 +348,9 @@ class Desk:
 
     # -- forking ------------------------------------------------------------------------------------------------------
 
-    async def fork(self, run: Run[Any], at: int | None, edits: Sequence[StateEdited] = ()) -> Run[Any]:
+    async def fork(
+        self, run: Run[Any], at: int | None, edits: Sequence[StateEdited] = (), origin: Origin = NO_ORIGIN
+    ) -> Run[Any]:
         """Start a run that shares the entries 1..at with ``run``; ``edits`` are its next ones."""
         new_id = new_run_id()
         schedule = self._schedule(new_id)
@@ -305,7 +363,7 @@ class Desk:
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
         fork: Run[Any] = Run(new_id, self, engine)
         self._runs[new_id] = fork
-        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, parent=run.run_id, at=at)))
+        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, origin, parent=run.run_id, at=at)))
         await fork.admitted()
         return fork
 

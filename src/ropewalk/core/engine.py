@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ropewalk.contracts import RunStore
+from ropewalk.core.drive import Settings
 from ropewalk.core.facts import Fact, Paused, RunStopped, StepFailed, StepFinished, StepRecorded
 from ropewalk.core.feed import Feed
 from ropewalk.core.folding import failure_of
-from ropewalk.core.ledger import Ledger, Settings, TooLate
+from ropewalk.core.ledger import Ledger, TooLate
 from ropewalk.core.places import Step
 from ropewalk.core.raised import called_in_thread
 from ropewalk.core.schedule import Schedule, pause_id
@@ -258,6 +259,7 @@ class Engine(Ledger):
         while True:
             in_flight[step.id] = None
             feed.begin(step.id, step.path, step.attempt)
+            self._tell_began(step)
             self._awaits_step = True
             try:
                 outcome = await attempt(step, self)
@@ -283,6 +285,10 @@ class Engine(Ledger):
             if self.lost is not None or not self._is_straight() or self._lock.locked():
                 return
             step = schedule.ready.pop()
+
+    def _tell_began(self, step: Step) -> None:
+        for watch in self.settings.watches:
+            watch.began(self.schedule.plan.name, self.run_id, step.id, step.path)
 
     def _is_straight(self) -> bool:
         """Tell whether one step is ready and nothing else of this run can happen before it ends."""
@@ -339,6 +345,7 @@ class Engine(Ledger):
             step = self._queue.popleft()
             self.in_flight[step.id] = me
             self.feed.begin(step.id, step.path, step.attempt)
+            self._tell_began(step)
             try:
                 outcome = await attempt(step, self)
             except asyncio.CancelledError:

@@ -35,11 +35,20 @@ class RunStarted(NamedTuple):
     fork_at: int = 0
     limit: int = 100
     """max_node_iterations: part of the log, because what is ready depends on it."""
+    request: str | None = None
+    """Digest of the request that started it, where one may come twice."""
+    behind: str | None = None
+    """The run that must have stopped before this one may begin."""
+    webhook: str | None = None
+    """Who wants to be told when it stops."""
 
     def data(self) -> dict[str, Any]:
         state = {field: value for field, _, value in _writes(self.writes)}
         data: dict[str, Any] = {"graph": self.graph, "plan": self.plan, "state": state}
         data["max_node_iterations"] = self.limit
+        for name, value in (("request", self.request), ("behind", self.behind), ("webhook", self.webhook)):
+            if value is not None:
+                data[name] = value
         if self.fork_of is not None:
             data |= {"fork_of": self.fork_of, "fork_at": self.fork_at}
         return _with_choices(data, self.choices)
@@ -243,7 +252,8 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             fork = data.get("fork_of")
             writes += shape.defaults_beyond(data["state"]) * (fork is None)
             head = (data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
-            return RunStarted(*head, data["max_node_iterations"])
+            origin = (data.get("request"), data.get("behind"), data.get("webhook"))
+            return RunStarted(*head, data["max_node_iterations"], *origin)
         case "step_finished":
             routes = tuple(map(route_of, data["routes"])) if "routes" in data else None
             writes = shape.load(data.get("writes", ()))

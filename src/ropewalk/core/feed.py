@@ -127,6 +127,11 @@ class Feed:
         self._voices.pop(step_id, None)
         self._begun.pop(step_id, None)
 
+    @property
+    def newest(self) -> tuple[int, int]:
+        """The id of the newest event, as a pair."""
+        return self._entry, self._n
+
     def kept(self) -> list[Logged]:
         return list(self._entries)
 

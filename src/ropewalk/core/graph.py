@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AnySet
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Generic, Literal, Self, cast, overload
 
 from pydantic import BaseModel
@@ -18,8 +19,9 @@ from ropewalk.core.arguments import check
 from ropewalk.core.compiler import compile_drawing
 from ropewalk.core.desk import Desk
 from ropewalk.core.drawn import Drawing, EdgeDrawn, FanDrawn, NodeDrawn, RouterDrawn
+from ropewalk.core.drive import Settings, Watch
 from ropewalk.core.facts import StateEdited
-from ropewalk.core.ledger import Settings
+from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Plan, Send
 from ropewalk.core.retry import NO_RETRY, Retry
@@ -83,6 +85,7 @@ class Graph(Generic[S]):
         self.drawing = Drawing(self.name, state_class)
         self._first_id = checked_run_id(chain_id) if chain_id is not None else None
         self._desk: Desk | None = None
+        self._watches: tuple[Watch, ...] = ()
         self._run: Run[S] | None = None
         self._resume_at: int | None = None
         """The entry that `load_from_checkpoint` went back to, until `resume` forks there."""
@@ -264,7 +267,14 @@ class Graph(Generic[S]):
 
     # -- many runs ----------------------------------------------------------------------------------------------------
 
-    def start(self, state: S | None = None, *, run_id: str | None = None, timeout: float | None = None) -> Run[S]:
+    def start(
+        self,
+        state: S | None = None,
+        *,
+        run_id: str | None = None,
+        timeout: float | None = None,
+        origin: Origin = NO_ORIGIN,
+    ) -> Run[S]:
         """Start a run and return at once; call it inside a running loop.
 
         ``timeout`` replaces the graph's ``execution_timeout``: seconds under way, pauses left out. That the run is
@@ -275,15 +285,15 @@ class Graph(Generic[S]):
         except RuntimeError:
             raise RuntimeError("start() needs a running event loop. In plain code use graph.run_sync(state).") from None
         desk = self._ready()
-        return desk.start(self._initial(state), run_id, self._settings(timeout))
+        return desk.start(self._initial(state), run_id, self._settings(timeout), origin)
 
-    async def submit(self, state: S | None = None, *, run_id: str | None = None) -> Run[S]:
+    async def submit(self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN) -> Run[S]:
         """Admit a run, leave it for a worker, and return it; it is durable then.
 
         The run can be followed, answered, edited and cancelled here like any other; workers drive it. Raises
         `RunExists`, and `QueueMissing` for a store that has no queue.
         """
-        return await self._ready().submit(self._initial(state), run_id)
+        return await self._ready().submit(self._initial(state), run_id, origin)
 
     def open(self, run_id: str) -> Run[S]:
         """Return a run of this graph, wherever it was started. Raises `RunNotFound`."""
@@ -488,8 +498,17 @@ class Graph(Generic[S]):
         _check_above_zero("timeout", timeout, "seconds")
         limit = timeout if timeout is not None else self.execution_timeout
         return Settings(
-            timeout=limit, max_concurrency=self.max_concurrency, threads=self._threads, verbose=self.verbose
+            timeout=limit,
+            max_concurrency=self.max_concurrency,
+            threads=self._threads,
+            verbose=self.verbose,
+            watches=self._watches,
         )
+
+    def watch(self, watch: Watch) -> None:
+        """Tell ``watch`` of every run of this graph that is driven in this process from now on."""
+        self._watches = (*self._watches, watch)
+        self.desk.settings = replace(self.desk.settings, watches=self._watches)
 
     def _initial(self, state: BaseModel | None) -> BaseModel | None:
         state_class = self.drawing.state_class

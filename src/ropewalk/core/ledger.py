@@ -7,13 +7,12 @@ stand together in the log or not at all, and nobody hears of them before.
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ropewalk.contracts import RunStore
+from ropewalk.core.drive import Settings, watched
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, StepRecorded, encode, node_of, type_of
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.folding import OUTCOMES, Fold, Folding
@@ -30,19 +29,6 @@ KEPT_WITHOUT_STORE = 10_000
 """Entries that a run without a store keeps."""
 KEPT_WITH_STORE = 1_024
 _SNAPSHOT_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a run is driven."""
-
-    timeout: float | None
-    """Seconds the run may be under way, pauses left out."""
-    max_concurrency: int | None
-    threads: Executor
-    verbose: bool = False
-    """Log every entry."""
-    clock: Callable[[], float] = time.time
 
 
 class Ledger(Fold):
@@ -249,11 +235,10 @@ class Ledger(Fold):
 
     def _append(self, store: RunStore, batch: list[Logged]) -> Awaitable[None]:
         bodies = [encode(fact, at) for _, at, fact in batch]
-        for body in bodies:
-            self._grown += len(body)
-        after, at = batch[0].number - 1, batch[-1].at
-        status = self.schedule.status
-        return store.append(self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=at)
+        self._grown += sum(map(len, bodies))
+        after, at, status = batch[0].number - 1, batch[-1].at, self.schedule.status
+        append = store.append(self.run_id, epoch=self.epoch, after=after, bodies=bodies, status=status, at=at)
+        return watched(append, self.settings.watches) if self.settings.watches else append
 
     async def _snapshot(self, store: RunStore) -> None:
         """Keep the fold; the larger it is, the more must be appended before the next one."""
@@ -267,6 +252,8 @@ class Ledger(Fold):
     def _say(self, batch: list[Logged]) -> None:
         if batch:
             self.feed.say(batch)
+            for watch in self.settings.watches:
+                watch.logged(self.schedule.plan.name, self.run_id, batch)
             if self.settings.verbose:
                 for number, _, fact in batch:
                     log.info("run %s: %d %s %s", self.run_id, number, type_of(fact), node_of(fact) or "")

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import datetime
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import NoneType
@@ -20,6 +20,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
 from ropewalk.core.offers import show_all
+from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Form, Picture
 from ropewalk.core.resuming import answer_of, reset_of, settled_by_time
 from ropewalk.errors import (
@@ -77,6 +78,22 @@ class Pause:
     """Until when it may be answered, in seconds since the epoch; None: for ever."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a run stands at one entry of its log."""
+
+    status: RunStatus
+    number: int
+    """Of the newest entry."""
+    state: dict[str, Any]
+    """Plain JSON data."""
+    pauses: tuple[Pause, ...]
+    code: str | None = None
+    """Why it failed or was cancelled, and where."""
+    node: str | None = None
+    message: str | None = None
+
+
 class Run(Generic[S]):
     """One execution of a graph. Made by `Graph.start` and `Graph.open`.
 
@@ -108,6 +125,11 @@ class Run(Generic[S]):
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
+
+    @property
+    def lost(self) -> BaseException | None:
+        """Why this handle may not or could not go on: the run was taken, the store failed."""
+        return self._engine.lost if self._engine is not None and not self._engine.driving else None
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -160,6 +182,27 @@ class Run(Generic[S]):
         )
         error.__cause__ = engine.cause
         return error
+
+    async def look(self) -> "Standing":
+        """Return where the run stands in its log now, all of one moment; it waits for the store where the properties
+        would block.
+        """
+        await self._settled()
+        await self._caught_up()
+        engine = await self.read()
+        if engine.is_ahead and self._desk.store is not None:
+            engine = await self._desk.load(self.run_id)
+        schedule, stopped = engine.schedule, engine.schedule.stopped
+        over = stopped if schedule.status in ("FAILED", "CANCELLED") else None
+        return Standing(
+            status=RunStatus(schedule.status),
+            number=schedule.number,
+            state=schedule.shape.to_json(schedule.union()),
+            pauses=tuple(_pauses(engine)),
+            code=over and over.code,
+            node=over and over.node,
+            message=over and over.message,
+        )
 
     async def history(self) -> list[Entry]:
         """Return the log, oldest entry first. Without a store only the newest ten thousand are kept."""
@@ -248,6 +291,13 @@ class Run(Generic[S]):
         Ends behind the last event of a stretch: ``run_done``, ``run_failed``, ``run_cancelled``, or ``run_paused``
         while the run is paused. Nothing is left out or repeated for a reader who comes back with the last id it saw.
         """
+        async with contextlib.aclosing(self.batches(after)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(self, after: str | int | None = None) -> AsyncGenerator[list[Event]]:
+        """Yield what `events` yields, as lists: each is all there was when the reader came to ask for more."""
         cursor = parse_event_id(after)
         await self.admitted()
         await self._caught_up()
@@ -262,10 +312,9 @@ class Run(Generic[S]):
                     feed = engine.feed
                     feed.join()
                 news = await self._behind(feed, cursor)
-                for event in news:
-                    cursor = parse_event_id(event.id)
-                    yield event
                 if news:
+                    cursor = parse_event_id(news[-1].id)
+                    yield news
                     continue
                 if not engine.driving:
                     if engine.lost is not None:
@@ -389,11 +438,15 @@ class Run(Generic[S]):
         Returns the status then. Does nothing to a run that is done, or that workers have. Raises `RunFinished` for a
         cancelled one.
         """
+        await self.go_on()
+        return await self.wait()
+
+    async def go_on(self) -> None:
+        """Do what `resume` does, and return when that is durable and the run is on its way."""
         await self._settled()
         engine = self._engine
         if (engine is None or not engine.driving) and not await self._is_with_workers():
             await self._tried(self._resume)
-        return await self.wait()
 
     async def _resume(self) -> None:
         engine = await self._own(explicit=True, limits=self._limits)
@@ -412,6 +465,51 @@ class Run(Generic[S]):
             return [*facts, *settled_by_time(schedule, now)]
 
         await self._write(engine, resumed)
+
+    async def take_over(self) -> None:
+        """Drive on a run whose owner is gone; return when it is on its way.
+
+        Unlike `resume` it counts as a death of what was in flight, unless the owner had handed it over.
+        """
+        await self._settled()
+
+        async def take() -> None:
+            engine = await self._own(explicit=False, reset=not await self._was_handed_over())
+            await self._write(engine, list)
+
+        await self._tried(take)
+
+    async def _was_handed_over(self) -> bool:
+        newest = [entry async for entry in self._newest_entries(1)]
+        return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
+
+    async def _newest_entries(self, count: int) -> AsyncIterator[Entry]:
+        store = self._desk.store
+        if store is not None:
+            last = (await store.look(self.run_id)).last
+            for number, body in await store.read(self.run_id, after=max(0, last - count)):
+                yield read_entry(number, body)
+
+    async def hand_over(self, *, grace_seconds: float) -> None:
+        """Stop driving the run, and say so in the log: whoever goes on with it counts no death.
+
+        What is in flight has ``grace_seconds`` to end; then it is cancelled, to be done again.
+        """
+        engine = self._engine
+        if engine is None or not self._owned or not engine.driving:
+            return
+        engine.wind_down()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await engine.rests()
+        await engine.stop_driving()
+        if engine.schedule.status != "RUNNING":
+            return
+        fresh = await self._desk.load(self.run_id)  # the engine may have lost its place when it was stopped
+        if fresh.epoch == engine.epoch and fresh.schedule.status == "RUNNING":
+            facts = reset_of(fresh.schedule, fresh.epoch, reason="interrupted", explicit=False)
+            await fresh.commit_whole(facts)
+        self._read_afresh()
 
     async def edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Write to the state from outside: steps that start later see it.
@@ -440,7 +538,9 @@ class Run(Generic[S]):
 
         await self._tried(cancel)
 
-    async def fork(self, at: int | None = None, updates: Mapping[str, Any] | None = None) -> "Run[S]":
+    async def fork(
+        self, at: int | None = None, updates: Mapping[str, Any] | None = None, *, origin: Origin = NO_ORIGIN
+    ) -> "Run[S]":
         """Start a new run whose log begins with this one's entries up to ``at`` (None: all), and drive it on.
 
         It asks its own questions and has its own idempotency keys. Raises `EntryNotFound`, and what `edit` raises for
@@ -450,7 +550,7 @@ class Run(Generic[S]):
         check("updates", updates, (Mapping, NoneType), "a dict of fields and values")
         await self._settled()
         writes = self._desk.shape.returned(updates, "The fork") if updates else []
-        return await self._desk.fork(self, at, [StateEdited(writes, at_rest=True)] if writes else [])
+        return await self._desk.fork(self, at, [StateEdited(writes, at_rest=True)] if writes else [], origin)
 
     def queue_edit(self, updates: Mapping[str, Any], *, replace: bool = False, by: str | None = None) -> None:
         """Check an edit now and commit it with the next thing that is awaited on this run."""

@@ -35,7 +35,17 @@ RopewalkError           root.py
 │   ├── LockNotAcquired, LockHeld, LockLost
 │   └── GroupMissing, StreamBusy, NotReadable
 ├── chat.py                 between pods and workers
-│   └── ChatProblem         BusUnavailable, ChunkRefused, MessageOver
+│   └── ChatProblem         BusUnavailable, ChunkRefused, MessageOver, MessageNotFound, SessionNotFound, RequestUnreadable,
+│                           ModelNotAllowed
+├── doors.py                what a server answers
+│   ├── GraphNotFound       nothing is served under this name
+│   ├── InputInvalid        what a run is to begin with does not fit its graph
+│   ├── KeyReused           an idempotency key came again with another request
+│   ├── SessionBusy         a conversation has a run under way, and its rule is to refuse
+│   ├── LimitReached        somebody asks for more than one may have; `retry_after_seconds` says when to ask again
+│   └── RequestRefused      a request that no door lets in
+│       └── NotAuthenticated, HostRefused, OriginRefused, RequestMalformed, MediaTypeRefused, RequestTooLarge,
+│           PageNotFound, MethodRefused
 └── ...                     what a plug-in adds
 """
 
@@ -88,7 +98,32 @@ from ropewalk.errors.steps import (
 from ropewalk.errors.stores import StoreCorrupt, StoreFull, StoreReadOnly, StoreTooNew, StoreUnavailable
 
 if TYPE_CHECKING:
-    from ropewalk.errors.chat import BusUnavailable, ChatProblem, ChunkRefused, MessageOver
+    from ropewalk.errors.chat import (
+        BusUnavailable,
+        ChatProblem,
+        ChunkRefused,
+        MessageNotFound,
+        MessageOver,
+        ModelNotAllowed,
+        RequestUnreadable,
+        SessionNotFound,
+    )
+    from ropewalk.errors.doors import (
+        GraphNotFound,
+        HostRefused,
+        InputInvalid,
+        KeyReused,
+        LimitReached,
+        MediaTypeRefused,
+        MethodRefused,
+        NotAuthenticated,
+        OriginRefused,
+        PageNotFound,
+        RequestMalformed,
+        RequestRefused,
+        RequestTooLarge,
+        SessionBusy,
+    )
     from ropewalk.errors.messaging import (
         GroupMissing,
         LockHeld,
@@ -147,18 +182,27 @@ __all__ = [
     "GraphChanged",
     "GraphFrozen",
     "GraphInvalid",
+    "GraphNotFound",
     "GroupMissing",
+    "HostRefused",
+    "InputInvalid",
     "InvalidId",
     "InvalidSession",
+    "KeyReused",
+    "LimitReached",
     "LockHeld",
     "LockLost",
     "LockNotAcquired",
+    "MediaTypeRefused",
+    "MessageNotFound",
     "MessageOver",
+    "MethodRefused",
     "ModelCircuitOpen",
     "ModelContextFull",
     "ModelError",
     "ModelKeyRejected",
     "ModelLimitReached",
+    "ModelNotAllowed",
     "ModelNotFound",
     "ModelQuotaSpent",
     "ModelRateLimited",
@@ -171,10 +215,13 @@ __all__ = [
     "ModelUnreachable",
     "NodeCancelled",
     "NodeTimeout",
+    "NotAuthenticated",
     "NotAwaited",
     "NotReadable",
     "NotStorable",
+    "OriginRefused",
     "OutputInvalid",
+    "PageNotFound",
     "PartMissing",
     "PartUnknown",
     "PauseExpired",
@@ -189,6 +236,10 @@ __all__ = [
     "ReplyCutOff",
     "ReplyNotFinal",
     "ReplyRefused",
+    "RequestMalformed",
+    "RequestRefused",
+    "RequestTooLarge",
+    "RequestUnreadable",
     "RopewalkError",
     "RouterCancelled",
     "RouterWrites",
@@ -201,6 +252,8 @@ __all__ = [
     "RunNotFound",
     "RunPaused",
     "RunTaken",
+    "SessionBusy",
+    "SessionNotFound",
     "StateMissing",
     "StepProblem",
     "StoreCorrupt",
@@ -229,11 +282,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the families of models, tools, messaging and the chat when one of them is asked for."""
+    """Load the families of models, tools, messaging, doors and chats when one of them is asked for."""
     if name in __all__:
-        from ropewalk.errors import chat, messaging, models, tools  # noqa: PLC0415  graphs without them do not wait for them
+        from ropewalk.errors import chat, doors, messaging, models, tools  # noqa: PLC0415  most graphs need none
 
-        for family in (models, tools, messaging, chat):
+        for family in (models, tools, messaging, doors, chat):
             found = getattr(family, name, None)
             if found is not None:
                 globals()[name] = found

@@ -53,6 +53,8 @@ class MemoryRunStore:
                 updated=run.at,
                 parent=run.parent,
                 fork_at=run.fork_at,
+                owner=run.owner,
+                session=run.session,
             )
             self._runs[run.run_id] = _Kept(record, entries)
             return 1
@@ -89,6 +91,8 @@ class MemoryRunStore:
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
@@ -100,6 +104,8 @@ class MemoryRunStore:
                 for kept in self._runs.values()
                 if (graph is None or kept.record.graph == graph)
                 and (wanted is None or kept.record.status in wanted)
+                and (owner is None or kept.record.owner == owner)
+                and (session is None or kept.record.session == session)
                 and (behind is None or _place(kept.record) < behind)
             )
             return list(islice(sorted(found, key=_place, reverse=True), max(limit, 0)))

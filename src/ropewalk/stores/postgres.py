@@ -89,11 +89,13 @@ class PostgresRunStore:
             partial(_unknown, run_id),
         )
 
-    async def runs(
+    async def runs(  # noqa: PLR0913  the filters
         self,
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
         tag: str | None = None,
@@ -104,7 +106,8 @@ class PostgresRunStore:
         ``until``.
         """
         wanted = None if statuses is None else known_statuses(statuses)
-        filters = {"graph": graph, "statuses": wanted, "tag": tag, "since": since, "until": until}
+        filters = {"graph": graph, "statuses": wanted, "owner": owner, "session_name": session}
+        filters |= {"tag": tag, "since": since, "until": until}
         return await self.find(
             lambda session: self._reads.runs(session, after=after, limit=limit, **filters),
             list[RunRecord] if after is None else partial(_unknown, after),

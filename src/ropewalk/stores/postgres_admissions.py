@@ -73,6 +73,8 @@ async def is_mine(session: Session, run: NewRun, bodies: Sequence[bytes]) -> boo
         return False
     if (there.plan, there.created, there.parent) != (run.plan, run.at, run.parent):
         return False
+    if (there.owner, there.session) != (run.owner, run.session):
+        return False
     return [body for _, body in log] == [bytes(body) for body in bodies]
 
 
@@ -87,5 +89,7 @@ def columns(runs: Sequence[NewRun], logs: Sequence[Sequence[bytes]], for_workers
         "last": numbers(run.fork_at + len(log) for run, log in zip(runs, logs, strict=True)),
         "at": numbers(run.at for run in runs),
         "for_workers": numbers(for_workers),
+        "owner": texts(run.owner for run in runs),
+        "session": texts(run.session for run in runs),
         **entries([run.fork_at for run in runs], logs),
     }

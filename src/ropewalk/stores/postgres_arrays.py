@@ -13,9 +13,13 @@ def numbers(values: Iterable[float]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
-def texts(values: Iterable[str]) -> str:
-    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return '{"' + '","'.join(quoted) + '"}'
+def texts(values: Iterable[str | None]) -> str:
+    return f"{{{','.join('NULL' if value is None else _quoted(value) for value in values)}}}"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def entries(after: Sequence[int], logs: Sequence[Sequence[bytes]]) -> dict[str, Any]:

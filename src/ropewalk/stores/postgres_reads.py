@@ -42,13 +42,15 @@ async def snapshot(session: Session, run_id: str, at: int | None) -> tuple[int, 
     return None if row[0] is None else (row[0], row[1])
 
 
-async def runs(
+async def runs(  # noqa: PLR0913  the filters
     session: Session,
     *,
     graph: str | None,
     statuses: Sequence[str] | None,
     after: str | None,
     limit: int,
+    owner: str | None,
+    session_name: str | None,
     tag: str | None,
     since: float | None,
     until: float | None,
@@ -60,8 +62,10 @@ async def runs(
             raise RunNotFound(after)
         place = min(place, (row[0], row[1]))
     rows = await session.rows(
-        _listing(graph, statuses, tag),
+        _belonging(owner, session_name, statuses, tag) or _listing(graph, statuses, tag),
         graph=graph,
+        owner=owner,
+        session=session_name,
         statuses=statuses,
         tag=tag,
         created=place[0],
@@ -73,7 +77,7 @@ async def runs(
 
 
 def record(row: Row) -> RunRecord:
-    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, *_ = row
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, *_ = row
     return RunRecord(
         run_id=run_id,
         graph=graph,
@@ -85,7 +89,18 @@ def record(row: Row) -> RunRecord:
         updated=updated,
         parent=parent,
         fork_at=fork_at,
+        owner=owner,
+        session=session,
     )
+
+
+def _belonging(owner: str | None, session: str | None, statuses: Sequence[str] | None, tag: str | None) -> str | None:
+    """Name the statement for runs of an owner or a session; None where neither is asked for."""
+    if tag is not None or (owner is None and session is None):
+        return None
+    if owner is None:
+        return "newest_of_session"
+    return "newest_of_owner" if statuses is None else "newest_of_owner_and_statuses"
 
 
 def _listing(graph: str | None, statuses: Sequence[str] | None, tag: str | None) -> str:

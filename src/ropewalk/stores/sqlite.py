@@ -81,11 +81,13 @@ class SqliteRunStore:
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         wanted = None if statuses is None else known_statuses(statuses)
-        return await self._reading().ask(sqlite_reads.runs, graph, wanted, after, limit)
+        return await self._reading().ask(sqlite_reads.runs, graph, wanted, (owner, session), after, limit)
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._writing().ask(sqlite_writes.save_snapshot, run_id, epoch, number, body)

@@ -78,10 +78,18 @@ def snapshot(file: SqliteFile, run_id: str, at: int | None) -> tuple[int, bytes]
     return file.execute(file.sql["snapshot"], (key, last if at is None else at)).fetchone()
 
 
-def runs(
-    file: SqliteFile, graph: str | None, statuses: Sequence[str] | None, after: str | None, limit: int
+def runs(  # noqa: PLR0917  a job's arguments come by position
+    file: SqliteFile,
+    graph: str | None,
+    statuses: Sequence[str] | None,
+    belongs: tuple[str | None, str | None],
+    after: str | None,
+    limit: int,
 ) -> list[RunRecord]:
-    """Ask for each status by itself: its index gives the answer in order, whatever other runs there are."""
+    """Ask for each status by itself: its index gives the answer in order, whatever other runs there are.
+
+    ``belongs`` is owner and session.
+    """
     place: tuple[float, str] = (inf, "")
     if after is not None:
         found = file.execute(file.sql["place"], (after,)).fetchone()
@@ -89,12 +97,37 @@ def runs(
             raise RunNotFound(after)
         place = found
     limit = max(limit, 0)
+    if belongs != (None, None):
+        return _belonging(file, graph, statuses, belongs=belongs, place=place, limit=limit)
     graphs = () if graph is None else (graph,)
     name = "newest" if graph is None else "newest_of_graph"
     if statuses is None:
         return [_record(row) for row in file.execute(file.sql[name], (*graphs, *place, limit))]
     query = file.sql["newest_of_status" if graph is None else "newest_of_graph_and_status"]
     answers = [file.execute(query, (*graphs, status, *place, limit)).fetchall() for status in statuses]
+    return [_record(row) for row in islice(merge(*answers, key=_place, reverse=True), limit)]
+
+
+def _belonging(  # noqa: PLR0917  the same
+    file: SqliteFile,
+    graph: str | None,
+    statuses: Sequence[str] | None,
+    belongs: tuple[str | None, str | None],
+    place: tuple[float, str],
+    limit: int,
+) -> list[RunRecord]:
+    owner, session = belongs
+    asked = {
+        "graph": graph,
+        "owner": owner,
+        "session": session,
+        "created": place[0],
+        "run_id": place[1],
+        "limit": limit,
+    }
+    name = "newest_of_session" if owner is None else "newest_of_owner" + ("" if statuses is None else "_and_status")
+    each = [None] if statuses is None else [*dict.fromkeys(statuses)]
+    answers = [file.execute(file.sql[name], asked | {"status": status}).fetchall() for status in each]
     return [_record(row) for row in islice(merge(*answers, key=_place, reverse=True), limit)]
 
 
@@ -116,7 +149,7 @@ def _place(row: tuple[Any, ...]) -> tuple[float, str]:
 
 
 def _record(row: tuple[Any, ...]) -> RunRecord:
-    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at = row
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session = row
     return RunRecord(
         run_id=run_id,
         graph=graph,
@@ -128,4 +161,6 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         updated=updated,
         parent=parent,
         fork_at=fork_at,
+        owner=owner,
+        session=session,
     )

@@ -23,7 +23,7 @@ def create(file: SqliteFile, run: NewRun, bodies: Sequence[bytes]) -> int:
     base, shared = _base_for_fork(file, run)
     last = run.fork_at + len(bodies)
     described = (run.run_id, run.graph, run.plan, run.status, last, run.at, run.at, run.parent, run.fork_at)
-    key = file.execute(file.sql["add_run"], (*described, base, shared)).lastrowid
+    key = file.execute(file.sql["add_run"], (*described, run.owner, run.session, base, shared)).lastrowid
     assert key is not None
     for number, body in enumerate(bodies, run.fork_at + 1):
         file.execute(file.sql["add_entry"], (key, number, body))

@@ -89,10 +89,14 @@ class FaultyRunStore:
         *,
         graph: str | None = None,
         statuses: Sequence[str] | None = None,
+        owner: str | None = None,
+        session: str | None = None,
         after: str | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
-        return await self.inner.runs(graph=graph, statuses=statuses, after=after, limit=limit)
+        return await self.inner.runs(
+            graph=graph, statuses=statuses, owner=owner, session=session, after=after, limit=limit
+        )
 
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._write(

@@ -57,6 +57,51 @@ class ListingChecks(OpensStore):
                 assert await store.runs(graph=graph, statuses=statuses) == expected, (graph, statuses)
 
     @with_store
+    async def test_a_run_keeps_its_owner_and_session(self, store: RunStore) -> None:
+        await admit(store, "r", owner="ann", session="s1")
+        await admit(store, "nobody")
+        record = await store.look("r")
+        assert (record.owner, record.session) == ("ann", "s1")
+        nobody = await store.look("nobody")
+        assert (nobody.owner, nobody.session) == (None, None)
+        await write(store, "r", b"x", after=1)
+        claimed = await store.claim("r")
+        assert (claimed.owner, claimed.session) == ("ann", "s1")
+        await store.copy("r", "copied")
+        copied = await store.look("copied")
+        assert (copied.owner, copied.session) == ("ann", "s1")
+        await admit(store, "f", parent="r", fork_at=1, owner="bob")
+        assert (await store.look("f")).owner == "bob"
+
+    @with_store
+    async def test_runs_are_listed_by_owner_and_session(self, store: RunStore) -> None:
+        for i in range(36):
+            owner, session = ("ann", "bob", None)[i % 3], ("s1", "s2", None, "s3")[i % 4]
+            status, at = ("RUNNING", "DONE")[i // 3 % 2], 100.0 + i % 5
+            await admit(store, f"run{i:02}", graph="gh"[i % 2], status=status, at=at, owner=owner, session=session)
+        records = await store.runs()
+        for owner in (None, "ann", "bob", "unknown"):
+            for session in (None, "s1", "s3", "unknown"):
+                for graph in (None, "g"):
+                    for statuses in (None, ("RUNNING",), ("DONE", "RUNNING"), ()):
+                        expected = [
+                            record
+                            for record in records
+                            if owner in (None, record.owner)
+                            and session in (None, record.session)
+                            and graph in (None, record.graph)
+                            and (statuses is None or record.status in statuses)
+                        ]
+                        asked = (owner, session, graph, statuses)
+                        found = await store.runs(owner=owner, session=session, graph=graph, statuses=statuses)
+                        assert found == expected, asked
+                        after = expected[1].run_id if len(expected) > 2 else None
+                        page = await store.runs(
+                            owner=owner, session=session, graph=graph, statuses=statuses, after=after, limit=2
+                        )
+                        assert page == expected[2 if after else 0 :][:2], asked
+
+    @with_store
     async def test_a_listing_follows_changes(self, store: RunStore) -> None:
         await admit(store, "r", at=100.0)
         await admit(store, "s", at=101.0)

@@ -47,13 +47,14 @@ SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
 WITH asked AS (
     SELECT * FROM unnest(
         %(place)s::int[], %(run_id)s::text[], %(graph)s::text[], %(plan)s::text[], %(status)s::text[], %(last)s::int[],
-        %(at)s::float8[], %(for_workers)s::boolean[]
-    ) AS asked (place, run_id, graph, plan, status, last, at, for_workers)
+        %(at)s::float8[], %(for_workers)s::boolean[], %(owner)s::text[], %(session)s::text[]
+    ) AS asked (place, run_id, graph, plan, status, last, at, for_workers, owner, session)
 ), made AS (
     INSERT INTO ropewalk.run
-        (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared, for_workers)
+        (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared, for_workers,
+        owner, session)
     SELECT run_id, graph, plan, status, 1, last, at, at, %(parent)s::text, %(fork_at)s::int, %(base)s::bigint,
-        %(shared)s::int, for_workers
+        %(shared)s::int, for_workers, owner, session
     FROM asked
     ON CONFLICT (run_id) DO NOTHING
     RETURNING key, run_id, graph, status, for_workers
@@ -82,10 +83,10 @@ SELECT key, last FROM line ORDER BY depth
 
 -- name: claim
 UPDATE ropewalk.run SET epoch = epoch + 1 WHERE run_id = %(run_id)s
-RETURNING run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at
+RETURNING run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
 
 -- name: record
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
 FROM ropewalk.run WHERE run_id = %(run_id)s
 
 -- name: read
@@ -117,8 +118,9 @@ WITH RECURSIVE head AS (
     FROM stretch JOIN ropewalk.run ON run.key = stretch.base
     WHERE least(stretch.high, stretch.shared) > 0
 ), made AS (
-    INSERT INTO ropewalk.run (run_id, graph, plan, status, epoch, last, created, updated, fork_at, shared)
-    SELECT %(new_run_id)s, graph, plan, status, 1, last, created, updated, 0, 0 FROM head
+    INSERT INTO ropewalk.run (run_id, graph, plan, status, epoch, last, created, updated, fork_at, shared,
+        owner, session)
+    SELECT %(new_run_id)s, graph, plan, status, 1, last, created, updated, 0, 0, owner, session FROM head
     ON CONFLICT (run_id) DO NOTHING
     RETURNING key
 ), written AS (
@@ -164,19 +166,22 @@ WHERE run.run_id = %(run_id)s
 SELECT created, run_id FROM ropewalk.run WHERE run_id = %(run_id)s
 
 -- name: newest
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
 WHERE (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
 ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_graph
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
 WHERE graph = %(graph)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
 ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_statuses
 -- Each status is read from its own place in the index, whatever other runs there are.
 SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
-    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
     WHERE run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
     ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 ) AS found
@@ -184,19 +189,47 @@ ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_graph_and_statuses
 SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
-    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM ropewalk.run
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
     WHERE run.graph = %(graph)s AND run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s)
         AND created >= %(since)s
     ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 ) AS found
 ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
 
+-- name: newest_of_owner
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
+WHERE owner = %(owner)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
+    AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(session)s::text IS NULL OR session = %(session)s)
+ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_owner_and_statuses
+SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+    FROM ropewalk.run
+    WHERE run.owner = %(owner)s AND run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s)
+        AND created >= %(since)s
+        AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(session)s::text IS NULL OR session = %(session)s)
+    ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+) AS found
+ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
+
+-- name: newest_of_session
+-- A session is short: the other filters pick from it.
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+FROM ropewalk.run
+WHERE session = %(session)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
+    AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
+ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+
 -- name: newest_of_tag
 -- The tag's runs in order; the other filters pick from them.
-SELECT run.run_id, graph, plan, status, epoch, last, run.created, updated, parent, fork_at
+SELECT run.run_id, graph, plan, status, epoch, last, run.created, updated, parent, fork_at, owner, session
 FROM ropewalk.tag JOIN ropewalk.run ON run.key = tag.run
 WHERE tag.tag = %(tag)s AND (tag.created, tag.run_id) < (%(created)s, %(run_id)s) AND tag.created >= %(since)s
     AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
+    AND (%(owner)s::text IS NULL OR owner = %(owner)s) AND (%(session)s::text IS NULL OR session = %(session)s)
 ORDER BY tag.created DESC, tag.run_id DESC LIMIT %(limit)s
 
 -- name: tag
@@ -290,7 +323,7 @@ WITH due AS (
     SET worker = %(worker)s, epoch = raised.epoch, wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
     FROM raised WHERE work.run = raised.key
 )
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, worker FROM raised
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, worker FROM raised
 
 -- name: renew
 -- Prolong leases that nobody has taken; an answer is one that the worker still has.

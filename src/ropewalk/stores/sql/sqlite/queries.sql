@@ -2,8 +2,9 @@
 
 -- name: add_run
 -- Admit a run with epoch 1.
-INSERT INTO run (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared)
-VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO run (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session,
+    base, shared)
+VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: fence
 UPDATE run SET last = ?, status = ?, updated = ? WHERE run_id = ? AND epoch = ? AND last = ?
@@ -18,7 +19,7 @@ SELECT key FROM run WHERE run_id = ?
 UPDATE run SET epoch = epoch + 1 WHERE run_id = ?
 
 -- name: record
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM run WHERE run_id = ?
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run WHERE run_id = ?
 
 -- name: extent
 -- Where the entries of a run lie.
@@ -31,8 +32,9 @@ SELECT base, shared FROM run WHERE key = ?
 SELECT number, body FROM entry WHERE run = ? AND number > ? AND number <= ? ORDER BY number
 
 -- name: copy_run
-INSERT INTO run (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared)
-SELECT ?, graph, plan, status, 1, last, created, updated, NULL, 0, NULL, 0 FROM run WHERE key = ?
+INSERT INTO run (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session,
+    base, shared)
+SELECT ?, graph, plan, status, 1, last, created, updated, NULL, 0, owner, session, NULL, 0 FROM run WHERE key = ?
 
 -- name: copy_entries
 INSERT INTO entry (run, number, body)
@@ -86,17 +88,33 @@ SELECT number, body FROM snapshot WHERE run = ? AND number <= ? ORDER BY number 
 SELECT created, run_id FROM run WHERE run_id = ?
 
 -- name: newest
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
 WHERE (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_graph
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
 WHERE graph = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_status
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
 WHERE status = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_graph_and_status
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
 WHERE graph = ? AND status = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
+
+-- name: newest_of_owner
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+WHERE owner = :owner AND (:graph IS NULL OR graph = :graph) AND (:session IS NULL OR session = :session)
+    AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
+
+-- name: newest_of_owner_and_status
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+WHERE owner = :owner AND status = :status AND (:graph IS NULL OR graph = :graph)
+    AND (:session IS NULL OR session = :session)
+    AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
+
+-- name: newest_of_session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+WHERE session = :session AND (:graph IS NULL OR graph = :graph) AND (:status IS NULL OR status = :status)
+    AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
