@@ -55,7 +55,6 @@ def _app_of(graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mappi
         from ropewalk.server.gateway import create_app  # noqa: PLC0415
     except ImportError as error:
         raise PartMissing("The HTTP server", "server") from error
-    from ropewalk.server.auth import ApiKeys, let_anybody_in  # noqa: PLC0415
     from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
     from ropewalk.server.limits import RequestLimits  # noqa: PLC0415
     from ropewalk.server.more_doors import MoreDoors  # noqa: PLC0415
@@ -64,19 +63,9 @@ def _app_of(graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mappi
 
     limits = RunLimits(runs_per_user=settings.runs_per_user)
     service = RunService(graphs, aliases=aliases, for_workers=settings.for_workers, limits=limits)
-    authenticate: Any = ApiKeys(settings.api_keys) if settings.api_keys else let_anybody_in
-    if settings.jwks is not None:
-        from ropewalk.server.tokens import Tokens  # noqa: PLC0415
-
-        authenticate = Tokens(
-            settings.jwks,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            otherwise=authenticate if settings.api_keys else None,
-        )
     app = create_app(
         service,
-        authenticate=authenticate,
+        authenticate=authenticator_of(settings),
         policy=policy_of(settings.allowed_hosts, settings.allowed_origins, checks_hosts=not settings.asks_who),
         request_limits=RequestLimits(
             requests_per_second=settings.requests_per_second, streams_per_user=settings.streams_per_user
@@ -87,6 +76,18 @@ def _app_of(graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mappi
         app, service, settings, body_limits=BodyLimits(bytes=settings.max_body_bytes), worker_of=_worker_of_deliveries
     )
     return service, app, more
+
+
+def authenticator_of(settings: DoorSettings) -> Any:
+    """Return what finds out who asks."""
+    from ropewalk.server.auth import ApiKeys, let_anybody_in  # noqa: PLC0415  the extra is loaded by who serves
+
+    keys = ApiKeys(settings.api_keys) if settings.api_keys else None
+    if settings.jwks is None:
+        return keys or let_anybody_in
+    from ropewalk.server.tokens import Tokens  # noqa: PLC0415  as above
+
+    return Tokens(settings.jwks, issuer=settings.jwt_issuer, audience=settings.jwt_audience, otherwise=keys)
 
 
 def _worker_of_deliveries(graph: Graph[Any]) -> Any:

@@ -50,6 +50,10 @@ def _function(command: str) -> Callable[[argparse.Namespace], int]:
             from ropewalk.cli.serve import serve as function  # noqa: PLC0415
         case "dev":
             from ropewalk.cli.dev import dev as function  # noqa: PLC0415
+        case "gateway" | "chat":
+            from ropewalk.cli import chat  # noqa: PLC0415
+
+            function = {"gateway": chat.gateway, "chat": chat.chat}[command]
         case "worker":
             from ropewalk.cli.worker import worker as function  # noqa: PLC0415
         case "doctor":

@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     _add_dev(commands)
     _add_serve(commands)
     _add_worker(commands)
+    _add_gateway(commands)
+    _add_chat(commands)
     _add_doctor(commands)
     _add_db(commands)
     _add_graph(commands)
@@ -103,33 +105,48 @@ def _add_dev(commands: Any) -> None:
 def _add_serve(commands: Any) -> None:
     serve = _command(commands, "serve", "let programs and people reach graphs over HTTP", guide.SERVE)
     serve.add_argument("targets", metavar="FILE:graph", nargs="+", help="the graphs that are served")
-    serve.add_argument("--host", metavar="HOST", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    serve.add_argument("--port", metavar="N", type=int, default=8000,
-                       help="port to bind; 0 is any free one (default: %(default)s)")  # fmt: skip
-    serve.add_argument("--auth", choices=("none",), help="none: anybody who reaches the server may use it")
-    serve.add_argument("--api-key", metavar="NAME:KEY", action="append", default=[],
-                       help="who may ask; may be given several times (better: ROPEWALK_API_KEYS)")  # fmt: skip
-    serve.add_argument("--jwks", metavar="FILE|URL", help="keys of the tokens (JWT) that callers bring")
-    serve.add_argument("--jwt-issuer", metavar="ISS", help="who must have issued a token")
-    serve.add_argument("--jwt-audience", metavar="AUD", help="for whom a token must have been issued")
-    serve.add_argument("--allow-host", metavar="NAME", action="append", default=[],
-                       help="a name under which the server may be asked for; * is any")  # fmt: skip
-    serve.add_argument("--allow-origin", metavar="ORIGIN", action="append", default=[],
-                       help="a site whose pages may use the server")  # fmt: skip
+    _add_address(serve, host="127.0.0.1", port=8000)
+    _add_callers(serve)
     serve.add_argument("--workers", action="store_true", help="leave the runs to `ropewalk worker`")
-    serve.add_argument("--requests-per-second", metavar="N", type=_seconds, help="of one user (default: no limit)")
-    serve.add_argument("--streams-per-user", metavar="N", type=_number, default=200,
-                       help="open at a time (default: %(default)s)")  # fmt: skip
-    serve.add_argument("--runs-per-user", metavar="N", type=_number, default=100,
-                       help="running at a time (default: %(default)s)")  # fmt: skip
-    serve.add_argument("--max-body", metavar="BYTES", type=_number, default=16 * 1024 * 1024,
-                       help="size of a request's body (default: %(default)s)")  # fmt: skip
+    serve.add_argument("--bus", metavar="URL", help="nats://...: the workers' tokens reach the clients here over it")
     _add_store(serve)
+
+
+def _add_address(command: argparse.ArgumentParser, *, host: str, port: int) -> None:
+    command.add_argument("--host", metavar="HOST", default=host, help="address to bind (default: %(default)s)")
+    command.add_argument("--port", metavar="N", type=int, default=port,
+                         help="port to bind; 0 is any free one (default: %(default)s)")  # fmt: skip
+
+
+def _add_callers(command: argparse.ArgumentParser) -> None:
+    """Add who may ask, and how much."""
+    command.add_argument("--auth", choices=("none",), help="none: anybody who reaches the server may use it")
+    command.add_argument("--api-key", metavar="NAME:KEY", action="append", default=[],
+                         help="who may ask; may be given several times (better: ROPEWALK_API_KEYS)")  # fmt: skip
+    command.add_argument("--jwks", metavar="FILE|URL", help="keys of the tokens (JWT) that callers bring")
+    command.add_argument("--jwt-issuer", metavar="ISS", help="who must have issued a token")
+    command.add_argument("--jwt-audience", metavar="AUD", help="for whom a token must have been issued")
+    command.add_argument("--allow-host", metavar="NAME", action="append", default=[],
+                         help="a name under which the server may be asked for; * is any")  # fmt: skip
+    command.add_argument("--allow-origin", metavar="ORIGIN", action="append", default=[],
+                         help="a site whose pages may use the server")  # fmt: skip
+    command.add_argument("--requests-per-second", metavar="N", type=_seconds, help="of one user (default: no limit)")
+    command.add_argument("--streams-per-user", metavar="N", type=_number, default=200,
+                         help="open at a time (default: %(default)s)")  # fmt: skip
+    command.add_argument("--runs-per-user", metavar="N", type=_number, default=100,
+                         help="running at a time (default: %(default)s)")  # fmt: skip
+    command.add_argument("--max-body", metavar="BYTES", type=_number, default=16 * 1024 * 1024,
+                         help="size of a request's body (default: %(default)s)")  # fmt: skip
 
 
 def _add_worker(commands: Any) -> None:
     worker = _command(commands, "worker", "drive the runs that are left to workers", guide.WORKER)
-    worker.add_argument("targets", metavar="FILE:graph", nargs="+", help="the graphs whose runs it drives")
+    worker.add_argument("targets", metavar="FILE:graph", nargs="*",
+                        help="the graphs whose runs it drives (default: ROPEWALK_GRAPHS)")  # fmt: skip
+    _add_bus(worker)
+    worker.add_argument("--metrics-port", metavar="N", type=int, help="serve /metrics on this port of --metrics-host")
+    worker.add_argument("--metrics-host", metavar="HOST", default="127.0.0.1",
+                        help="address of /metrics (default: %(default)s)")  # fmt: skip
     worker.add_argument("--concurrency", metavar="N", type=_number, default=100,
                         help="drive at most so many runs at a time (default: %(default)s)")  # fmt: skip
     worker.add_argument("--lease", metavar="SECONDS", type=_seconds, default=30.0,
@@ -139,6 +156,36 @@ def _add_worker(commands: Any) -> None:
     worker.add_argument("--on-mismatch", choices=("leave", "fail"), default="leave",
                         help="what becomes of a run that the graph does not fit (default: leave it)")  # fmt: skip
     _add_store(worker)
+
+
+def _add_bus(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--bus", metavar="URL", help="nats://...: between pods and workers (default: NATS_URL)")
+    command.add_argument("--sessions", metavar="URL",
+                         help="redis://...: who is connected, and the newest chunks (default: REDIS_HOST and so on)")  # fmt: skip
+
+
+def _add_gateway(commands: Any) -> None:
+    gateway = _command(commands, "gateway", "be a pod of the chat service", guide.GATEWAY)
+    gateway.add_argument("targets", metavar="FILE:graph", nargs="*",
+                         help="the graphs that workers answer with (default: ROPEWALK_GRAPHS, else the demonstration)")  # fmt: skip
+    gateway.add_argument("--host", metavar="HOST", help="address to bind (default: SERVER_HOST, else 127.0.0.1)")
+    gateway.add_argument("--port", metavar="N", type=int,
+                         help="port to bind; 0 is any free one (default: SERVER_PORT, else 8080)")  # fmt: skip
+    gateway.add_argument("--pod-id", metavar="ID", help="this pod's name (default: POD_ID, else pod-HOSTNAME)")
+    _add_bus(gateway)
+    _add_callers(gateway)
+    _add_store(gateway)
+
+
+def _add_chat(commands: Any) -> None:
+    chat = _command(commands, "chat", "serve a chat from this process alone", guide.CHAT)
+    chat.add_argument("targets", metavar="FILE:graph", nargs="*",
+                      help="the graphs that answer (default: ROPEWALK_GRAPHS, else the demonstration)")  # fmt: skip
+    chat.add_argument("--host", metavar="HOST", help="address to bind (default: SERVER_HOST, else 127.0.0.1)")
+    chat.add_argument("--port", metavar="N", type=int,
+                      help="port to bind; 0 is any free one (default: SERVER_PORT, else 8080)")  # fmt: skip
+    _add_callers(chat)
+    _add_store(chat)
 
 
 def _add_doctor(commands: Any) -> None:

@@ -232,6 +232,7 @@ examples:
   ropewalk worker flow.py --store postgresql://me@db/runs
   ropewalk worker flow.py:graph other.py:graph --concurrency 50 --lease 30
   ropewalk worker flow.py --on-mismatch fail     a run that no longer fits the graph fails, and says why
+  ropewalk worker app.py:chat --bus nats://bus:4222 --sessions redis://cache:6379    answers chats as well
 
 Start as many workers as you like, on any machine. Each run is held by one of them, by a lease that it prolongs; when
 it dies, another takes the run over once the lease has run out. Paused runs are held by nobody.
@@ -244,6 +245,45 @@ exit codes:
   1    the store is in trouble
   2    what was typed cannot be right, or the file or the graph it names
   130  steps were cut off by a second signal; their runs go on elsewhere
+""",
+)
+
+GATEWAY = Guide(
+    "Is a pod of the chat service: takes messages, and streams the answers of workers to the clients it holds.",
+    """\
+examples:
+  ropewalk gateway app.py:chat --store postgresql://me@db/chat --bus nats://bus:4222 --sessions redis://cache:6379
+  NATS_URL=nats://bus REDIS_HOST=cache ROPEWALK_STORE=postgresql://me@db/chat ropewalk gateway app.py:chat
+
+  curl -N "http://localhost:8080/api/sse?session_id=test&user_id=user1"
+  curl -X POST http://localhost:8080/api/chat -H 'content-type: application/json' \\
+       -d '{"session_id": "test", "user_id": "user1", "message": "Hello"}'
+
+Start as many as you like, with as many `ropewalk worker` behind the same store and bus: any pod takes a message, any
+worker answers it, every client of the session gets it, whichever pod holds it. A pod keeps nothing: a client that comes
+back, anywhere, goes on behind the last event it has. ropewalk chat is all of it in one process, with nothing installed.
+
+Off loopback it does not start before somebody has said who may use it. SIGTERM or Ctrl-C sends the clients elsewhere.
+
+exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
+""",
+)
+
+CHAT = Guide(
+    "Serves a chat from this process alone: a pod and a worker, with nothing else installed.",
+    """\
+examples:
+  ropewalk chat                                      the demonstration, at http://127.0.0.1:8080
+  ropewalk chat app.py:chat --port 0                 a graph whose state has `messages`, on any free port
+  ropewalk chat app.py:chat --store sqlite:///chat.db
+
+  curl -N "http://localhost:8080/api/sse?session_id=test&user_id=user1"
+  curl -X POST http://localhost:8080/api/chat -H 'content-type: application/json' \\
+       -d '{"session_id": "test", "user_id": "user1", "message": "Hello"}'
+
+The same doors, and the same promises, as many pods and workers: see ropewalk gateway.
+
+exit codes: 0 after a stop, 1 when it cannot serve, 2 when what was typed cannot be right.
 """,
 )
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ropewalk.cli.load import Loaded, load_graphs
 from ropewalk.cli.opening import opened, store_choice
@@ -17,6 +17,12 @@ from ropewalk.cli.trouble import DONE, FAILED, Trouble
 from ropewalk.doors import Doors
 from ropewalk.runtime import QueuesRuns, RunStore
 from ropewalk.settings import DoorSettings, chosen_doors
+
+
+class OpensSockets(Protocol):
+    """What listens."""
+
+    def open_socket(self, host: str, port: int) -> socket.socket: ...
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -29,22 +35,27 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> DoorSettings:
+    return door_settings(options, host=options.host, for_workers=options.workers)
+
+
+def door_settings(options: argparse.Namespace, *, host: str, for_workers: bool) -> DoorSettings:
+    """Return who may ask, and how much, as it was typed and as the environment says."""
     given = DoorSettings(
         api_keys=tuple(options.api_key),
         jwks=options.jwks,
         jwt_issuer=options.jwt_issuer,
         jwt_audience=options.jwt_audience,
         no_auth=options.auth == "none",
-        allowed_hosts=(*options.allow_host, options.host),
+        allowed_hosts=(*options.allow_host, host),
         allowed_origins=tuple(options.allow_origin),
-        for_workers=options.workers,
+        for_workers=for_workers,
         requests_per_second=options.requests_per_second,
         streams_per_user=options.streams_per_user,
         runs_per_user=options.runs_per_user,
         max_body_bytes=options.max_body,
     )
     try:
-        return chosen_doors(given, host=options.host, environ=os.environ)
+        return chosen_doors(given, host=host, environ=os.environ)
     except ValueError as error:
         raise Trouble(str(error), code="setting_invalid") from error
 
@@ -63,7 +74,7 @@ async def _serve(loaded: Sequence[Loaded], settings: DoorSettings, options: argp
             doors = Doors([*graphs.values()], settings, aliases=aliases_of(loaded))
         except ValueError as error:
             raise Trouble(str(error)) from error
-        listening = _listening(doors, options.host, options.port)
+        listening = listening_socket(doors, options.host, options.port)
         _tell(screen, doors, listening, shown, settings)
         await doors.serve(listening)
         return DONE
@@ -93,7 +104,7 @@ def store_of(loaded: Sequence[Loaded], given: str | None) -> tuple[RunStore, str
     return store, shown
 
 
-def _listening(doors: Doors, host: str, port: int) -> socket.socket:
+def listening_socket(doors: OpensSockets, host: str, port: int) -> socket.socket:
     try:
         return doors.open_socket(host, port)
     except (OSError, OverflowError) as error:

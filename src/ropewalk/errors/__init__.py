@@ -35,8 +35,8 @@ RopewalkError           root.py
 │   ├── LockNotAcquired, LockHeld, LockLost
 │   └── GroupMissing, StreamBusy, NotReadable
 ├── chat.py                 between pods and workers
-│   └── ChatProblem         BusUnavailable, ChunkRefused, MessageOver, MessageNotFound, SessionNotFound, RequestUnreadable,
-│                           ModelNotAllowed
+│   └── ChatProblem         BusUnavailable, ChunkRefused, MessageOver, MessageNotFound, SessionNotFound,
+│                           RequestUnreadable, ModelNotAllowed
 ├── doors.py                what a server answers
 │   ├── GraphNotFound       nothing is served under this name
 │   ├── InputInvalid        what a run is to begin with does not fit its graph

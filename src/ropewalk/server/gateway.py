@@ -64,7 +64,7 @@ def create_app(
     add_routes(router, service, keeper, body_limits=body_limits)
     add_websocket(router, service, keeper)
     app.include_router(router)
-    _tell_errors(app)
+    tell_errors(app)
     app.add_middleware(ShortWay, service=service, keeper=keeper, limits=body_limits or BodyLimits())
     app.add_middleware(FirstDoor, policy=policy or DoorPolicy())
     return app
@@ -79,7 +79,7 @@ def _lifespan_of(service: RunService) -> Lifespan:
     return lifespan
 
 
-def _tell_errors(app: FastAPI) -> None:
+def tell_errors(app: FastAPI) -> None:
     """Let every error be problem details, those of the framework too."""
 
     async def ours(_: Request, error: Exception) -> Response:

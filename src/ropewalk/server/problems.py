@@ -10,6 +10,9 @@ MEDIA_TYPE = "application/problem+json"
 
 _STATUSES: Mapping[str, int] = {
     "request_malformed": 400,
+    "request_unreadable": 400,
+    "invalid_session": 400,
+    "model_not_allowed": 400,
     "not_authenticated": 401,
     "origin_refused": 403,
     "graph_not_found": 404,
@@ -17,6 +20,8 @@ _STATUSES: Mapping[str, int] = {
     "pause_not_found": 404,
     "entry_not_found": 404,
     "page_not_found": 404,
+    "session_not_found": 404,
+    "message_not_found": 404,
     "method_refused": 405,
     "already_answered": 409,
     "pause_expired": 409,
@@ -41,6 +46,7 @@ _STATUSES: Mapping[str, int] = {
     "limit_reached": 429,
     "part_missing": 501,
     "store_unavailable": 503,
+    "bus_unavailable": 503,
     "store_full": 503,
     "store_read_only": 503,
     "store_corrupt": 503,

@@ -1,0 +1,164 @@
+"""What makes a worker answer chats: before a run begins, while it is driven, and when a stranger's pod asks.
+
+1. A run whose turn has not come is given back; one whose turn has come begins with the session's history.
+2. While it is driven, a writer tells the session what it says (`chat/writing.py`).
+3. Requests on the bus are admitted to the store, once each. For ours that has happened: they only wake.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+
+from ropewalk.chat import chunks
+from ropewalk.chat.chunks import FAILED, Ending, Head
+from ropewalk.chat.desk import ChatDesk
+from ropewalk.chat.noted import noted_in
+from ropewalk.chat.outlet import Outlet, Ways
+from ropewalk.chat.requests import WorkflowRequest, read_request
+from ropewalk.chat.writing import Writer
+from ropewalk.contracts import RunRecord
+from ropewalk.contracts.chat_requests import ChatRequests, Delivery
+from ropewalk.core.engine import Engine
+from ropewalk.core.facts import Fact, StateEdited, read_entry
+from ropewalk.core.turns import running_before
+from ropewalk.errors import GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
+from ropewalk.errors.chat import ChunkRefused, MessageOver
+
+log = logging.getLogger("ropewalk")
+
+MOST_MESSAGES = 500
+"""Of a session's history, the newest: what a run begins with."""
+_ATTEMPTS = 5
+_TURN_SECONDS = 2.0
+"""How long a run is left alone whose turn has not come; the end of the one before wakes it earlier."""
+_AGAIN_SECONDS = 1.0
+_FETCH_SECONDS = 5.0
+_FETCHED = 50
+
+
+class Answering:
+    """The chat's side of one worker."""
+
+    def __init__(self, desk: ChatDesk, ways: Ways, requests: ChatRequests | None) -> None:
+        self._desk = desk
+        self._ways = ways
+        self._requests = requests
+        self._writing: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[None] | None = None
+        self.admitted = 0
+        self.buried = 0
+
+    def start(self) -> None:
+        """Begin to take requests from the bus."""
+        if self._requests is not None:
+            self._taking = asyncio.create_task(self._take_requests(self._requests), name="ropewalk: requests")
+
+    async def close(self, *, grace_seconds: float = 5.0) -> None:
+        """Take no more, and let what is being told be told."""
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait({self._taking})
+        if self._writing:
+            await asyncio.wait({*self._writing}, timeout=grace_seconds)
+        for task in self._writing:
+            task.cancel()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    async def opening(self, record: RunRecord, engine: Engine) -> Sequence[Fact] | float:
+        """Return what a run of a chat begins with, or for how long it is to be left alone."""
+        if record.session is None or engine.schedule.number > 1 or record.graph not in self._desk.service.graphs:
+            return ()
+        store = self._desk.service.store
+        if await running_before(store, record) is not None:
+            return _TURN_SECONDS
+        (number, body), *_ = await store.read(record.run_id, limit=1)
+        started = read_entry(number, body).data
+        if noted_in(started) is None:
+            return ()
+        before = await self._history(record)
+        if not before:
+            return ()
+        messages = [*before, *cast("list[Any]", started["state"]["messages"])]
+        shape = engine.schedule.shape
+        return [StateEdited(shape.replaced({"messages": messages}, "The session's history"), "chat")]
+
+    async def _history(self, record: RunRecord) -> list[Any]:
+        """Return the messages with which the session's run before this one has ended."""
+        service = self._desk.service
+        statuses = None if record.turn is not None else ("DONE",)
+        found = await service.store.runs(
+            owner=record.owner, session=record.session, statuses=statuses, after=record.run_id, limit=10
+        )
+        earlier = [one for one in found if one.graph in service.graphs and one.run_id != record.run_id]
+        if record.turn is not None:
+            earlier.sort(key=lambda one: -(one.turn or 0))
+            earlier = [one for one in earlier if (one.turn or 0) < (record.turn or 0)]
+        if not earlier:
+            return []
+        engine = await service.graph(earlier[0].graph).desk.load(earlier[0].run_id)
+        state = engine.schedule.shape.to_json(engine.schedule.union())
+        return list(state.get("messages") or [])[-MOST_MESSAGES:]
+
+    def on_drive(self, record: RunRecord, engine: Engine) -> None:
+        """Tell the session what the run says, from now on."""
+        if record.session is None:
+            return
+        writer = Writer(record, self._desk.service.store, self._ways)
+        task = asyncio.create_task(writer.follow(engine), name=f"ropewalk: chunks of {record.run_id}")
+        self._writing.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: "asyncio.Task[None]") -> None:
+        self._writing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("%s: %s", task.get_name(), task.exception())
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    async def _take_requests(self, requests: ChatRequests) -> None:
+        while True:
+            deliveries = await requests.fetch(most=_FETCHED, at_most_seconds=_FETCH_SECONDS)
+            await asyncio.gather(*map(self._take, deliveries))
+
+    async def _take(self, delivery: Delivery) -> None:
+        request: WorkflowRequest | None = None
+        try:
+            request = read_request(delivery.body)
+            if request.session_id != delivery.session_id:
+                request = None
+                raise ValueError("session_id is not the subject's")
+            self.admitted += await self._desk.admit(request)
+            await delivery.done()
+        except (StoreUnavailable, LimitReached) as trouble:
+            log.warning("a request waits: %s", trouble)
+            await delivery.again(in_seconds=_AGAIN_SECONDS)
+        except GraphNotFound as trouble:
+            if delivery.attempt < _ATTEMPTS:  # another worker may serve it
+                await delivery.again(in_seconds=_AGAIN_SECONDS)
+            else:
+                await self._refuse(delivery, request, trouble)
+        except (RopewalkError, ValueError) as trouble:
+            await self._refuse(delivery, request, trouble)
+
+    async def _refuse(self, delivery: Delivery, request: WorkflowRequest | None, why: Exception) -> None:
+        """Put a request away that nobody can answer, and tell who waits."""
+        code = why.code if isinstance(why, RopewalkError) else "request_unreadable"
+        log.warning("a request is refused (%s) and kept with the dead letters", code)
+        self.buried += 1
+        await delivery.bury(code)
+        if request is not None:
+            await self._tell_refusal(request, code)
+
+    async def _tell_refusal(self, request: WorkflowRequest, code: str) -> None:
+        message_id = request.message_id
+        correlation_id = request.correlation_id or message_id
+        head = Head(session_id=request.session_id, message_id=message_id, correlation_id=correlation_id)
+        ending = Ending(reason=FAILED, code=code, words="The message could not be taken.")
+        outlet = Outlet(head, 1, self._ways, lambda: "")
+        try:
+            await outlet.open()
+            await outlet.say("", lambda h, n, text: chunks.last(h, n, text, ending), final=True)
+        except (ChunkRefused, MessageOver):
+            pass

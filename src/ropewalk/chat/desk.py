@@ -1,0 +1,269 @@
+"""What one may ask of the chat, through whichever door: send a message, answer what one is asked, cancel, read back.
+
+A message is the run that answers it: its id is the run's, its session the run's, its user the run's owner.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic_core import to_json
+
+from ropewalk.chat.noted import Noted, noted_in
+from ropewalk.chat.requests import ChatContext, WorkflowRequest
+from ropewalk.chat.telling import Telling, answer_in, text_of
+from ropewalk.contracts import RunRecord
+from ropewalk.contracts.session_registry import SessionRegistry
+from ropewalk.core.facts import read_entry
+from ropewalk.errors import (
+    BusUnavailable,
+    GraphNotFound,
+    MessageNotFound,
+    ModelNotAllowed,
+    RequestUnreadable,
+    RunExists,
+    RunNotFound,
+    SessionNotFound,
+)
+from ropewalk.events import Event
+from ropewalk.ids import checked_token
+from ropewalk.server.chat_replies import Reply, notice, reply_in, value_of
+from ropewalk.server.owned import Caller
+from ropewalk.server.runs import Request, RunService
+from ropewalk.server.sessions import OnBusy
+
+log = logging.getLogger("ropewalk")
+
+_CLAIM_SECONDS = 3600.0
+_PAGE = 50
+_LONGEST_PAGE = 200
+_USERS_KEPT = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatRules:
+    """How a chat is kept."""
+
+    on_busy: OnBusy = "queue"
+    """What happens when a session with a message under way gets another one."""
+    models: tuple[str, ...] | None = None
+    """What clients may ask for, as ``provider:model``; None: what they ask for does not reach the graph."""
+    graph: str | None = None
+    """Who answers when a request names nobody; None: the first one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """A message that is in the store."""
+
+    message_id: str
+    is_new: bool = True
+
+
+class ChatDesk:
+    """The messages of all sessions."""
+
+    def __init__(self, service: RunService, registry: SessionRegistry, rules: ChatRules | None = None) -> None:
+        """Raises ValueError for a service without a graph that one can talk to."""
+        self.service = service
+        self._registry = registry
+        self._rules = rules or ChatRules()
+        self._fields = {name: set(service.inputs(name).schema().get("properties", {})) for name in service.graphs}
+        self._talking = [name for name, fields in self._fields.items() if "messages" in fields]
+        self._users: dict[str, str] = {}
+        """Session -> whose it is, as far as it was asked."""
+        if not self._talking:
+            raise ValueError("None of the graphs can be talked to: a chat's state has `messages`.")
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    async def send(self, caller: Caller, request: WorkflowRequest, *, key: str | None = None) -> Accepted:
+        """Take a message; it is durable on return. The same ``key`` of one user and session is one message.
+
+        Raises `InvalidSession`, `SessionNotFound`, `GraphNotFound`, `ModelNotAllowed`, `SessionBusy`, `LimitReached`,
+        `KeyReused`.
+        """
+        user = await self.enter(caller, request.session_id, request.user_id)
+        message_id = _keyed(user, request.session_id, key) if key is not None else request.message_id
+        checked_token("The message id", message_id)
+        newest = await self.service.store.runs(owner=user.owner, session=request.session_id, limit=1)
+        if newest and newest[0].status == "PAUSED":
+            answered = await self._answer(user, newest[0], request.message)
+            if answered is not None:
+                return answered
+        graph = self._graph_of(request.context)
+        wanted = Request(
+            input=self._input(graph, request, is_first=not newest),
+            run_id=message_id,
+            key=key,
+            session=request.session_id,
+            on_busy=self._rules.on_busy,
+            note=Noted(
+                session_id=request.session_id,
+                correlation_id=request.correlation_id or message_id,
+                model=graph,
+            ).note(),
+        )
+        started = await self.service.start(user, graph, wanted)
+        return Accepted(message_id=started.run_id, is_new=started.is_new)
+
+    async def admit(self, request: WorkflowRequest) -> bool:
+        """Take a message that came over the bus; False: it was there already. Raises what `send` raises."""
+        try:
+            found = await self.service.store.look(checked_token("The message id", request.message_id))
+        except RunNotFound:
+            pass
+        else:
+            if found.owner != request.user_id or found.session != request.session_id:
+                raise RequestUnreadable("message_id", "it is another message's")
+            return False
+        try:
+            await self.send(Caller(), request)
+        except RunExists:
+            return False
+        return True
+
+    async def enter(self, caller: Caller, session_id: str, user_id: str) -> Caller:
+        """Return the user of a session, when it is theirs, or nobody's yet: then it is from now on.
+
+        Raises `InvalidSession` and `SessionNotFound`.
+        """
+        checked_token("The session id", session_id)
+        if caller.owner not in (None, user_id):
+            raise SessionNotFound(session_id)
+        if self._users.get(session_id) != user_id:
+            await self._claim(session_id, user_id)
+        return Caller(owner=user_id)
+
+    async def _claim(self, session_id: str, user_id: str) -> None:
+        known = await self.service.store.runs(session=session_id, limit=1)
+        if known and known[0].owner != user_id:
+            raise SessionNotFound(session_id)
+        try:
+            is_theirs = bool(known) or await self._registry.claim(session_id, user_id, ttl_seconds=_CLAIM_SECONDS)
+        except BusUnavailable as trouble:
+            log.warning("session %s: %s", session_id, trouble)
+            is_theirs = True  # the store knows no other; what is claimed here for an hour is known by then
+        if not is_theirs:
+            raise SessionNotFound(session_id)
+        if len(self._users) > _USERS_KEPT:
+            self._users.clear()
+        self._users[session_id] = user_id
+
+    def _graph_of(self, context: ChatContext) -> str:
+        name = context.graph or self._rules.graph or self._talking[0]
+        found = self.service.graph(name).name
+        if found not in self._talking:
+            raise GraphNotFound(name, self._talking)
+        return found
+
+    def _input(self, graph: str, request: WorkflowRequest, *, is_first: bool) -> dict[str, Any]:
+        context = self._allowed(request.context)
+        said = _said_before(context) if is_first else []
+        given: dict[str, Any] = {"messages": [*said, {"role": "user", "content": request.message}]}
+        return given | ({"context": context} if "context" in self._fields[graph] else {})
+
+    def _allowed(self, context: ChatContext) -> dict[str, Any]:
+        """Return the context as the graph gets it: with a model only if it may be asked for."""
+        told = context.told()
+        allowed = self._rules.models
+        if allowed is None:
+            return {name: value for name, value in told.items() if name not in ("ai_provider", "model")}
+        if context.model is not None or context.ai_provider is not None:
+            asked = f"{context.ai_provider or '?'}:{context.model or '?'}"
+            if asked not in allowed:
+                raise ModelNotAllowed(asked, list(allowed))
+        return told
+
+    # -- what waits ---------------------------------------------------------------------------------------------------
+
+    async def _answer(self, user: Caller, record: RunRecord, message: str) -> Accepted | None:
+        """Answer what the newest message of the session asks, when these words do; None: they begin something new."""
+        looked = await self.service.look(user, record.run_id)
+        pauses: Sequence[Mapping[str, Any]] = looked["pauses"]
+        asked = {"role": "assistant", "content": notice(record.run_id, pauses)}
+        reply = reply_in([asked, {"role": "user", "content": message}])
+        if not isinstance(reply, Reply) or reply.run_id != record.run_id:
+            return None
+        pause = next((one for one in pauses if one["id"] == reply.pause_id), None)
+        if pause is not None and pause["kind"] == "breakpoint":
+            await self.service.resume(user, record.run_id)
+        else:
+            value = value_of(reply, pause and pause["payload"])
+            await self.service.answer(user, record.run_id, reply.pause_id, value)
+        return Accepted(message_id=record.run_id)
+
+    async def answer(self, caller: Caller, message_id: str, pause_id: str, value: Any) -> None:
+        """Answer a pause of a message. Raises `MessageNotFound`, `PauseNotFound`, `AlreadyAnswered`."""
+        record = await self.record(caller, message_id)
+        await self.service.answer(Caller(owner=record.owner), message_id, pause_id, value)
+
+    async def cancel(self, caller: Caller, message_id: str) -> None:
+        """Stop a message for good. Raises `MessageNotFound`, and `RunFinished` for one that is over."""
+        record = await self.record(caller, message_id)
+        await self.service.cancel(Caller(owner=record.owner), message_id, "the user cancelled it")
+
+    async def record(self, caller: Caller, message_id: str) -> RunRecord:
+        """Return the run of a message. Raises `MessageNotFound`, whosever else's it is."""
+        try:
+            record = await self.service.record(caller, message_id)
+        except RunNotFound:
+            raise MessageNotFound(message_id) from None
+        if record.session is None:
+            raise MessageNotFound(message_id)
+        return record
+
+    # -- reading back -------------------------------------------------------------------------------------------------
+
+    async def messages(
+        self, caller: Caller, session_id: str, user_id: str, *, after: str | None = None, limit: int = _PAGE
+    ) -> dict[str, Any]:
+        """Return a page of a session's messages, oldest first; ``next`` is what the page before it comes behind: pages
+        go back in time. Raises `SessionNotFound`, `MessageNotFound`.
+        """
+        user = await self.enter(caller, session_id, user_id)
+        limit = max(1, min(limit, _LONGEST_PAGE))
+        if after is not None:
+            await self.record(user, after)
+        found = await self.service.store.runs(owner=user.owner, session=session_id, after=after, limit=limit + 1)
+        page = [record for record in found[:limit] if record.graph in self.service.graphs]
+        items = [item for record in reversed(page) for item in await self.told(record)]
+        return {"items": items, "next": found[limit - 1].run_id if len(found) > limit else None}
+
+    async def told(self, record: RunRecord) -> list[dict[str, Any]]:
+        """Return what a run adds to its session: the user's message, and the answer as far as it is settled."""
+        kept = await self.service.store.read(record.run_id)
+        entries = [read_entry(number, body) for number, body in kept]
+        noted = noted_in(entries[0].data) if entries else None
+        if noted is None:
+            return []
+        about = {"message_id": record.run_id, "session_id": record.session, "timestamp": record.created}
+        asked = {**about, "role": "user", "content": noted.asked}
+        answer = await self._text(record, noted, entries)
+        if record.status == "RUNNING" and not answer:
+            return [asked]
+        said = {**about, "role": "assistant", "content": answer, "status": record.status, "timestamp": record.updated}
+        return [asked, said]
+
+    async def _text(self, record: RunRecord, noted: Noted, entries: Sequence[Any]) -> str:
+        telling = Telling()
+        telling.take(Event(id=str(one.number), type=one.type, node=one.node, data=one.data) for one in entries)
+        if record.status != "DONE":
+            return telling.text
+        engine = await self.service.graph(record.graph).desk.load(record.run_id)
+        state = engine.schedule.shape.to_json(engine.schedule.union())
+        return answer_in(state.get("messages") or (), noted.asked) or telling.text
+
+
+def _keyed(user: Caller, session_id: str, key: str) -> str:
+    named = to_json([user.owner, session_id, key])
+    return f"msg_{hashlib.sha256(named).hexdigest()[:24]}"
+
+
+def _said_before(context: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the conversation that a client brings along: text of users and assistants, nothing else."""
+    told = cast("list[dict[str, Any]]", context.get("conversation_history") or [])
+    said = [(str(one.get("role")), text_of(one)) for one in told]
+    return [{"role": role, "content": text} for role, text in said if role in ("user", "assistant") and text]

@@ -1,0 +1,45 @@
+"""What the chat keeps with a run, and finds again in its first entry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ropewalk.chat.telling import text_of
+
+KEY = "chat"
+"""Of the run's note."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """Where the answer of a run is to go."""
+
+    session_id: str
+    correlation_id: str
+    asked: str = ""
+    """The user's message."""
+    model: str = ""
+    """What is told as the model of an answer that no model of ours has made."""
+
+    def note(self) -> dict[str, Any]:
+        return {KEY: {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}}
+
+
+def noted_in(started: Mapping[str, Any]) -> Noted | None:
+    """Return what stands in a run's first entry; None for a run that did not come from a chat."""
+    told = _object(_object(started.get("note")).get(KEY))
+    session_id = told.get("session_id")
+    if not isinstance(session_id, str):
+        return None
+    messages = _object(started.get("state")).get("messages")
+    newest = _object(cast("list[Any]", messages)[-1]) if isinstance(messages, list) and messages else {}
+    return Noted(
+        session_id=session_id,
+        correlation_id=str(told.get("correlation_id") or ""),
+        asked=text_of(newest),
+        model=str(told.get("model") or ""),
+    )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

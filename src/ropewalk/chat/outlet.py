@@ -1,0 +1,119 @@
+"""The way of one message's chunks: into its session's log, then, with their places, to the pods of the session."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ropewalk.chat import chunks
+from ropewalk.chat.chunks import Head
+from ropewalk.chat.whereabouts import Whereabouts
+from ropewalk.contracts.chunk_log import Appended, ChunkLog
+from ropewalk.contracts.pod_bus import PodBus
+from ropewalk.errors.chat import BusUnavailable, ChunkRefused
+
+log = logging.getLogger("ropewalk")
+
+Make = Callable[[Head, int, str], bytes]
+"""Makes a chunk of a number and a text."""
+_AGAIN_SECONDS = (0.05, 2.0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """What a process has told, for those who count."""
+
+    chunks: int = 0
+    resets: int = 0
+    unavailable: int = 0
+    """How often the log could not be reached."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ways:
+    """What chunks are carried by."""
+
+    log: ChunkLog
+    bus: PodBus
+    whereabouts: Whereabouts
+    told: Told
+
+
+class Outlet:
+    """Writes the chunks of one message with one fence, one at a time. Used by one task.
+
+    A log that cannot be reached is tried again until it can, or the task is cancelled.
+    """
+
+    def __init__(self, head: Head, fence: int, ways: Ways, whole: Callable[[], str]) -> None:
+        """``whole`` gives the text as it stands with all that was given to `say`: for a log that was lost."""
+        self.head = head
+        self._fence = fence
+        self._ways = ways
+        self._whole = whole
+        self._next = 0
+
+    async def open(self) -> bool:
+        """Write the message from now on; tell whether it has chunks already.
+
+        Raises `ChunkRefused` and `MessageOver`.
+        """
+        wait, longest = _AGAIN_SECONDS
+        while True:
+            try:
+                opened = await self._ways.log.open(self.head.session_id, self.head.message_id, fence=self._fence)
+            except BusUnavailable as trouble:
+                self._count(trouble)
+                await asyncio.sleep(wait)
+                wait = min(longest, wait * 2)
+            else:
+                self._next = opened.chunks
+                return opened.chunks > 0
+
+    async def anew(self, text: str) -> None:
+        """Say that the text so far is void, and what stands for it. Raises `ChunkRefused`."""
+        self._ways.told.resets += 1
+        await self.say(text, chunks.reset, is_text=False)
+
+    async def say(self, text: str, make: Make = chunks.content, *, final: bool = False, is_text: bool = True) -> None:
+        """Say one chunk; it is in the log on return. Raises `ChunkRefused`."""
+        while True:
+            body = make(self.head, self._next, text)
+            appended = await self._appended(body, final)
+            if appended.refused:
+                raise ChunkRefused(self.head.message_id, self._fence, self._fence + 1)
+            if appended.first:
+                self._next = appended.chunks
+                await self._send(chunks.placed(body, appended.log, appended.first))
+                return
+            log.info("message %s is written again: the log of its session was lost", self.head.message_id)
+            await self.open()
+            if make is not chunks.reset:
+                await self.anew(self._whole())
+                if is_text and not final:
+                    return
+                text = ""
+
+    async def _appended(self, body: bytes, final: bool) -> Appended:
+        wait, longest = _AGAIN_SECONDS
+        where = (self.head.session_id, self.head.message_id)
+        while True:
+            try:
+                return await self._ways.log.append(*where, [body], fence=self._fence, chunk_id=self._next, final=final)
+            except BusUnavailable as trouble:
+                self._count(trouble)
+                await asyncio.sleep(wait)
+                wait = min(longest, wait * 2)
+
+    async def _send(self, body: bytes) -> None:
+        self._ways.told.chunks += 1
+        pods = await self._ways.whereabouts.of(self.head.session_id)
+        if pods:
+            self._ways.bus.publish(pods, body)
+        else:
+            self._ways.bus.broadcast(self.head.session_id, body)
+
+    def _count(self, trouble: BusUnavailable) -> None:
+        if not self._ways.told.unavailable:
+            log.warning("chunks wait: %s", trouble)
+        self._ways.told.unavailable += 1

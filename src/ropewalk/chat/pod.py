@@ -1,0 +1,190 @@
+"""A pod: the clients that are connected here, each with the chunks of its session, from its own cursor on.
+
+1. A client is announced before anything is read, so that workers know of it; then it joins (`chat/joining.py`).
+2. What workers send goes to the session's place here (`chat/place.py`), what strangers send through the relay.
+3. Once a second: connections are announced again, quiet messages are looked for in the log, and in the store.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from ropewalk.chat.chunks import read_chunk
+from ropewalk.chat.closing import Closing
+from ropewalk.chat.desk import ChatDesk
+from ropewalk.chat.frames import Cursor, event
+from ropewalk.chat.joining import Joining, PodCounts
+from ropewalk.chat.place import Place
+from ropewalk.chat.relay import Relay
+from ropewalk.chat.requests import now_text
+from ropewalk.chat.viewer import ENDED_BY_US, Viewer
+from ropewalk.contracts.chunk_log import ChunkLog
+from ropewalk.contracts.pod_bus import PodBus
+from ropewalk.contracts.session_registry import Connection, SessionRegistry
+from ropewalk.errors.chat import BusUnavailable
+from ropewalk.server.owned import Caller
+
+log = logging.getLogger("ropewalk")
+
+PING_SECONDS = 30.0
+TTL_SECONDS = 30.0
+_TICK_SECONDS = 0.5
+_QUIET_SECONDS = 1.0
+"""After so long without a word of a message that is under way, the log is read."""
+_STORE_SECONDS = 3.0
+"""And after so long the store is asked whether its run has stopped."""
+_LOOKS_SECONDS = 15.0
+
+
+class Pod:
+    """The clients of one gateway process."""
+
+    def __init__(
+        self,
+        pod_id: str,
+        desk: ChatDesk,
+        *,
+        chunk_log: ChunkLog,
+        bus: PodBus,
+        registry: SessionRegistry,
+        relay: Relay,
+        closing: Closing,
+        ttl_seconds: float = TTL_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
+        self.pod_id = pod_id
+        self.counts = PodCounts()
+        self.places: dict[str, Place] = {}
+        self._log = chunk_log
+        self._joining = Joining(desk, chunk_log, self.counts)
+        self._bus = bus
+        self._registry = registry
+        self._relay = relay
+        self._closing = closing
+        self._ttl = ttl_seconds
+        self._ping = ping_seconds
+        self._keeper: asyncio.Task[None] | None = None
+        self._seen: dict[str, set[str]] = {}
+        self._is_closing = False
+
+    async def start(self) -> None:
+        """Listen to workers."""
+        await self._bus.listen(self.pod_id, self.hear)
+        self._keeper = asyncio.create_task(self._keep(), name="ropewalk: keeper of connections")
+
+    @property
+    def viewers(self) -> list[Viewer]:
+        return [viewer for place in self.places.values() for viewer in place.viewers]
+
+    def hear(self, body: bytes) -> None:
+        """Take a chunk that came over the bus."""
+        chunk = read_chunk(body)
+        if chunk is None:
+            return
+        self.counts.chunks += 1
+        place = self.places.get(chunk.session_id)
+        if chunk.place is None:
+            self._relay.take(chunk, is_followed=place is not None)
+        elif place is not None:
+            place.take(chunk)
+
+    # -- connections --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def connect(self, user: Caller, session_id: str, cursor: Cursor | str | None) -> AsyncIterator[Viewer]:
+        """Let a client follow a session of its own. ``cursor`` as text is one that no pod has told."""
+        assert user.owner is not None
+        viewer = Viewer(session_id, user.owner, secrets.token_hex(16))
+        connection = Connection(session_id, self.pod_id, viewer.connection_id)
+        place = self.places.get(session_id)
+        if place is None:
+            place = self.places[session_id] = Place(session_id, self._log, on_gap=self._count_gap)
+        place.viewers.add(viewer)
+        joining = asyncio.create_task(self._join(place, viewer, connection, cursor), name="ropewalk: a client joins")
+        try:
+            yield viewer
+        finally:
+            joining.cancel()
+            place.viewers.discard(viewer)
+            if not place.viewers and self.places.get(session_id) is place:
+                place.close()
+                del self.places[session_id]
+            await self._forget([connection])
+
+    async def _join(self, place: Place, viewer: Viewer, connection: Connection, cursor: Cursor | str | None) -> None:
+        await self._announce([connection])
+        await self._joining.join(place, viewer, cursor)
+
+    # -- keeping ------------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        announced = pinged = loop.time()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = loop.time()
+            if now - announced >= self._ttl / 3:
+                announced = now
+                await self._announce(self._connections())
+            if now - pinged >= self._ping:
+                pinged = now
+                ping = event("ping", {"timestamp": now_text()})
+                for viewer in self.viewers:
+                    viewer.tell(ping)
+            for place in [*self.places.values()]:
+                await self._look_after(place, now)
+            await self._note_seen()
+            await self._relay.look_around(now)
+
+    async def _look_after(self, place: Place, now: float) -> None:
+        quiet = [message_id for message_id, at in place.open.items() if now - at > _QUIET_SECONDS]
+        since = now - place.checked_at
+        if (quiet and since > _QUIET_SECONDS) or since > _LOOKS_SECONDS or (place.log is None and since > _QUIET_SECONDS):
+            place.checked_at = now
+            place.catch_up()
+        for message_id in quiet:
+            if now - place.open.get(message_id, now) > _STORE_SECONDS:
+                place.open[message_id] = now
+                await self._closing.close(message_id)
+
+    def note_seen(self, viewer: Viewer, ended: Iterable[str]) -> None:
+        """Note that a client was sent the end of messages."""
+        self._seen.setdefault(viewer.session_id, set()).update(ended)
+
+    async def _note_seen(self) -> None:
+        seen, self._seen = self._seen, {}
+        try:
+            await asyncio.gather(*[self._log.seen(session, [*ended]) for session, ended in seen.items()])
+        except BusUnavailable as trouble:  # a new client is told of these messages once more
+            log.debug("what was seen is not noted: %s", trouble)
+
+    def _connections(self) -> list[Connection]:
+        return [Connection(one.session_id, self.pod_id, one.connection_id) for one in self.viewers]
+
+    async def _announce(self, connections: list[Connection]) -> None:
+        try:
+            if connections:
+                await self._registry.announce(connections, ttl_seconds=self._ttl)
+        except BusUnavailable as trouble:  # it is tried again soon; until then the log is read for what comes
+            log.warning("connections are not announced: %s", trouble)
+
+    async def _forget(self, connections: list[Connection]) -> None:
+        try:
+            await self._registry.forget(connections)
+        except BusUnavailable as trouble:
+            log.debug("connections are forgotten by themselves: %s", trouble)
+
+    def _count_gap(self) -> None:
+        self.counts.gaps += 1
+
+    async def close(self) -> None:
+        """Let every stream end; the clients come back elsewhere with their cursors."""
+        for viewer in self.viewers:
+            viewer.end(ENDED_BY_US)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        await self._note_seen()
+        await self._forget(self._connections())

@@ -1,0 +1,58 @@
+"""Which pods hold connections of the sessions that this process speaks to: known for a second, asked for beside."""
+
+import asyncio
+import contextlib
+from typing import NamedTuple
+
+from ropewalk.contracts.session_registry import SessionRegistry
+from ropewalk.errors.chat import BusUnavailable
+
+FRESH_SECONDS = 1.0
+_KEPT = 50_000
+
+
+class _Known(NamedTuple):
+    pods: frozenset[str]
+    at: float
+
+
+class Whereabouts:
+    """Answers at once with what was known a moment ago; who is asked for first waits for the registry."""
+
+    def __init__(self, registry: SessionRegistry, *, fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._registry = registry
+        self._fresh = fresh_seconds
+        self._known: dict[str, _Known] = {}
+        self._asked: set[str] = set()
+        self._asking: asyncio.Task[None] | None = None
+
+    async def of(self, session_id: str) -> frozenset[str]:
+        """Return the pods of a session; none where nobody is connected, or nobody knows."""
+        known = self._known.get(session_id)
+        if known is None:
+            await self._ask([session_id])
+            known = self._known.get(session_id)
+            return frozenset() if known is None else known.pods
+        if asyncio.get_running_loop().time() - known.at > self._fresh:
+            self._refresh(session_id)
+        return known.pods
+
+    def _refresh(self, session_id: str) -> None:
+        """Ask again beside: for all sessions together whose time is over."""
+        self._asked.add(session_id)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_on(), name="ropewalk: where sessions are")
+
+    async def _ask_on(self) -> None:
+        while self._asked:
+            asked, self._asked = [*self._asked], set()
+            await self._ask(asked)
+
+    async def _ask(self, session_ids: list[str]) -> None:
+        with contextlib.suppress(BusUnavailable):  # what was known stands; the chunks are in the log all the same
+            found = await self._registry.pods_of(session_ids)
+            if len(self._known) > _KEPT:
+                self._known.clear()
+            now = asyncio.get_running_loop().time()
+            for session_id, pods in zip(session_ids, found, strict=True):
+                self._known[session_id] = _Known(pods, now)

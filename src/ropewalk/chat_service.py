@@ -1,0 +1,193 @@
+"""Puts the chat service together: a pod, a worker, or both in one process."""
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.chat_parts import ChatParts
+from ropewalk.chat_settings import ChatSettings
+from ropewalk.core.graph import Graph
+from ropewalk.errors import PartMissing
+from ropewalk.settings import DoorSettings
+
+if TYPE_CHECKING:
+    from ropewalk.chat.desk import ChatDesk
+    from ropewalk.chat.outlet import Ways
+    from ropewalk.server.listening import Listener
+    from ropewalk.workers import Worker
+
+
+def demo_graph() -> Graph[Any]:
+    """Return the graph that answers where none is served."""
+    from ropewalk.chat.demo import MODEL, DemoChat, demo  # noqa: PLC0415  loads what is used, no more
+    from ropewalk.core.plan import END, START  # noqa: PLC0415
+
+    graph: Graph[Any] = Graph(DemoChat, name=MODEL)
+    graph.add_node(demo, "answer").add_edge(START, "answer").add_edge("answer", END)
+    return graph.compile()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chat:
+    """What a pod and a worker have in common."""
+
+    service: Any
+    desk: "ChatDesk"
+    ways: "Ways"
+    closing: Any
+
+
+def _chat_of(
+    graphs: Sequence[Graph[Any]], parts: ChatParts, settings: ChatSettings, aliases: Mapping[str, str], runs: int
+) -> _Chat:
+    try:  # the extra is loaded by who serves
+        from ropewalk.chat.closing import Closing  # noqa: PLC0415
+        from ropewalk.chat.desk import ChatDesk, ChatRules  # noqa: PLC0415
+        from ropewalk.chat.outlet import Told, Ways  # noqa: PLC0415
+        from ropewalk.chat.whereabouts import Whereabouts  # noqa: PLC0415
+        from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
+    except ImportError as error:
+        raise PartMissing("The chat service", "server") from error
+    service = RunService(graphs, aliases=aliases, for_workers=True, limits=RunLimits(runs_per_user=runs))
+    ways = Ways(log=parts.log, bus=parts.bus, whereabouts=Whereabouts(parts.registry), told=Told())
+    rules = ChatRules(on_busy=settings.on_busy, models=settings.models)
+    return _Chat(
+        service=service, desk=ChatDesk(service, parts.registry, rules), ways=ways, closing=Closing(service, ways)
+    )
+
+
+class ChatWorker:
+    """A worker that answers chats, and drives every other run of its graphs as well."""
+
+    def __init__(
+        self,
+        graphs: Sequence[Graph[Any]],
+        parts: ChatParts,
+        settings: ChatSettings,
+        *,
+        aliases: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        """``options`` are those of `Worker`. Raises what that raises, and ValueError for graphs that cannot talk."""
+        from ropewalk.chat.answering import Answering  # noqa: PLC0415  loads what is used, no more
+        from ropewalk.workers import Worker  # noqa: PLC0415
+
+        chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
+        self.answering = Answering(chat.desk, chat.ways, parts.requests)
+        self.ways = chat.ways
+        self.parts = parts
+        self.worker: Worker = Worker(
+            graphs, opening=self.answering.opening, on_drive=self.answering.on_drive, **options
+        )
+
+    async def run(self) -> None:
+        """Answer until `stop`; then hand everything over."""
+        self.answering.start()
+        try:
+            await self.worker.run()
+        finally:
+            await self.answering.close()
+
+    def stop(self, *, at_once: bool = False) -> None:
+        self.worker.stop(at_once=at_once)
+
+
+class Gateway:
+    """A pod on one socket: `serve` until `stop`."""
+
+    def __init__(
+        self,
+        graphs: Sequence[Graph[Any]],
+        parts: ChatParts,
+        settings: ChatSettings,
+        doors: DoorSettings,
+        *,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make the app. Raises `PartMissing` without the extra, ValueError for graphs that do not go together."""
+        chat = _chat_of(graphs, parts, settings, aliases or {}, doors.runs_per_user)
+        from ropewalk.chat.app import create_pod_app  # noqa: PLC0415  loads what is used, no more
+        from ropewalk.chat.ordering import OrderingLimits  # noqa: PLC0415
+        from ropewalk.chat.pod import Pod  # noqa: PLC0415
+        from ropewalk.chat.relay import Relay  # noqa: PLC0415
+        from ropewalk.chat.routes import Telling  # noqa: PLC0415
+        from ropewalk.doors import authenticator_of  # noqa: PLC0415
+
+        limits = OrderingLimits(
+            messages=settings.most_buffers,
+            chunks=settings.most_chunks,
+            max_age_seconds=settings.buffer_seconds,
+            missing_seconds=settings.missing_seconds,
+        )
+        self.relay = Relay(settings.pod_id, chat.service, chat.ways, limits)
+        self.pod = Pod(
+            settings.pod_id,
+            chat.desk,
+            chunk_log=parts.log,
+            bus=parts.bus,
+            registry=parts.registry,
+            relay=self.relay,
+            closing=chat.closing,
+        )
+        self.telling = Telling(parts.requests)
+        self.service = chat.service
+        self.parts = parts
+        self.app = create_pod_app(
+            chat.desk, self.pod, self.relay, chat.closing, self.telling, parts, doors, authenticator_of(doors)
+        )
+        self._listener: Listener | None = None
+
+    def open_socket(self, host: str, port: int) -> socket.socket:
+        """Bind the socket; port 0 is any free one. Raises OSError."""
+        from ropewalk.server.listening import open_socket  # noqa: PLC0415  the extra is loaded by who serves
+
+        return open_socket(host, port)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Answer until `stop`, or a signal to this process; then send the clients to other pods."""
+        from ropewalk.server.listening import Listener  # noqa: PLC0415  as above
+
+        await self.pod.start()
+        self._listener = Listener(self.app, before_end=self._before_end)
+        await self._listener.serve(sockets=[listening])
+
+    async def _before_end(self) -> None:
+        await self.pod.close()
+        await self.relay.close()
+        await self.telling.close()
+        await self.service.close()
+
+    def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.should_exit = True
+
+
+class Chat:
+    """A pod and a worker in one process."""
+
+    def __init__(
+        self,
+        graphs: Sequence[Graph[Any]],
+        parts: ChatParts,
+        settings: ChatSettings,
+        doors: DoorSettings,
+        *,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        """Raises what `Gateway` and `ChatWorker` raise."""
+        self.gateway = Gateway(graphs, parts, settings, doors, aliases=aliases)
+        self.worker = ChatWorker(graphs, parts, settings, aliases=aliases, grace=10.0)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Answer until a signal comes, or `stop`."""
+        working = asyncio.create_task(self.worker.run(), name="ropewalk: the chat's worker")
+        try:
+            await self.gateway.serve(listening)
+        finally:
+            self.worker.stop()
+            await working
+
+    def stop(self) -> None:
+        self.gateway.stop()
