@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.chat_parts import ChatParts
 from ropewalk.chat_settings import ChatSettings
-from ropewalk.core.graph import Graph
 from ropewalk.errors import PartMissing
+from ropewalk.runtime import Graph
 from ropewalk.settings import DoorSettings
 
 if TYPE_CHECKING:
     from ropewalk.chat.desk import ChatDesk
     from ropewalk.chat.outlet import Ways
     from ropewalk.server.listening import Listener
-    from ropewalk.workers import Worker
 
 
 def demo_graph() -> Graph[Any]:
@@ -56,6 +55,15 @@ def _chat_of(
     return _Chat(
         service=service, desk=ChatDesk(service, parts.registry, rules), ways=ways, closing=Closing(service, ways)
     )
+
+
+def _keeper_of(doors: DoorSettings) -> Any:
+    from ropewalk.doors import authenticator_of  # noqa: PLC0415  loads what is used, no more
+    from ropewalk.server.limits import Limiter, RequestLimits  # noqa: PLC0415
+    from ropewalk.server.routes import Doorkeeper  # noqa: PLC0415
+
+    asked = RequestLimits(requests_per_second=doors.requests_per_second, streams_per_user=doors.streams_per_user)
+    return Doorkeeper(authenticator_of(doors), None, Limiter(asked))
 
 
 class ChatWorker:
@@ -112,8 +120,9 @@ class Gateway:
         from ropewalk.chat.ordering import OrderingLimits  # noqa: PLC0415
         from ropewalk.chat.pod import Pod  # noqa: PLC0415
         from ropewalk.chat.relay import Relay  # noqa: PLC0415
-        from ropewalk.chat.routes import Telling  # noqa: PLC0415
-        from ropewalk.doors import authenticator_of  # noqa: PLC0415
+        from ropewalk.chat.routes import ChatDoors, Telling  # noqa: PLC0415
+        from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
+        from ropewalk.server.policy import policy_of  # noqa: PLC0415
 
         limits = OrderingLimits(
             messages=settings.most_buffers,
@@ -125,8 +134,7 @@ class Gateway:
         self.pod = Pod(
             settings.pod_id,
             chat.desk,
-            chunk_log=parts.log,
-            bus=parts.bus,
+            ways=chat.ways,
             registry=parts.registry,
             relay=self.relay,
             closing=chat.closing,
@@ -134,9 +142,18 @@ class Gateway:
         self.telling = Telling(parts.requests)
         self.service = chat.service
         self.parts = parts
-        self.app = create_pod_app(
-            chat.desk, self.pod, self.relay, chat.closing, self.telling, parts, doors, authenticator_of(doors)
+        asked = ChatDoors(
+            desk=chat.desk,
+            pod=self.pod,
+            relay=self.relay,
+            closing=chat.closing,
+            telling=self.telling,
+            bus=parts.bus,
+            keeper=_keeper_of(doors),
+            limits=BodyLimits(bytes=doors.max_body_bytes),
         )
+        policy = policy_of(doors.allowed_hosts, doors.allowed_origins, checks_hosts=not doors.asks_who)
+        self.app = create_pod_app(asked, policy)
         self._listener: Listener | None = None
 
     def open_socket(self, host: str, port: int) -> socket.socket:

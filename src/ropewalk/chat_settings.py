@@ -4,7 +4,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import quote
 
 OnBusy = Literal["reject", "queue", "interrupt", "parallel"]
@@ -61,7 +61,7 @@ def read_chat_settings(environ: Mapping[str, str]) -> ChatSettings:
         host=environ.get("SERVER_HOST") or "127.0.0.1",
         port=_whole(environ, "SERVER_PORT", DEFAULT_CHAT_PORT),
         pod_id=pod_id_of(environ.get("POD_ID") or f"pod-{socket.gethostname()}"),
-        on_busy=cast("OnBusy", on_busy),
+        on_busy=on_busy,
         models=None if models is None else tuple(filter(None, (one.strip() for one in models.split(",")))),
         most_buffers=_whole(environ, "BUFFER_MAX_BUFFERS", 10_000),
         most_chunks=_whole(environ, "BUFFER_MAX_CHUNKS", 10_000),

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 from ropewalk.core.context import Context
-from ropewalk.core.graph import Graph
 from ropewalk.core.state import GraphState, History, LastValue
 
 MODEL = "demo-gpt"

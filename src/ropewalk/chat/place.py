@@ -100,7 +100,7 @@ class Place:
         """Begin where the first client here has come to."""
         self.log, self.at = log, at
         now = asyncio.get_running_loop().time()
-        self.open.update({message_id: now for message_id in under_way})
+        self.open.update(dict.fromkeys(under_way, now))
 
     def _deliver(self, frames: list[Frame], chunks: list[Chunk]) -> None:
         now = asyncio.get_running_loop().time()
@@ -117,5 +117,3 @@ class Place:
     def close(self) -> None:
         if self._catching is not None:
             self._catching.cancel()
-
-

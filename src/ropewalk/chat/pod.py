@@ -16,12 +16,11 @@ from ropewalk.chat.closing import Closing
 from ropewalk.chat.desk import ChatDesk
 from ropewalk.chat.frames import Cursor, event
 from ropewalk.chat.joining import Joining, PodCounts
+from ropewalk.chat.outlet import Ways
 from ropewalk.chat.place import Place
 from ropewalk.chat.relay import Relay
 from ropewalk.chat.requests import now_text
 from ropewalk.chat.viewer import ENDED_BY_US, Viewer
-from ropewalk.contracts.chunk_log import ChunkLog
-from ropewalk.contracts.pod_bus import PodBus
 from ropewalk.contracts.session_registry import Connection, SessionRegistry
 from ropewalk.errors.chat import BusUnavailable
 from ropewalk.server.owned import Caller
@@ -46,8 +45,7 @@ class Pod:
         pod_id: str,
         desk: ChatDesk,
         *,
-        chunk_log: ChunkLog,
-        bus: PodBus,
+        ways: Ways,
         registry: SessionRegistry,
         relay: Relay,
         closing: Closing,
@@ -57,9 +55,9 @@ class Pod:
         self.pod_id = pod_id
         self.counts = PodCounts()
         self.places: dict[str, Place] = {}
-        self._log = chunk_log
-        self._joining = Joining(desk, chunk_log, self.counts)
-        self._bus = bus
+        self._log = ways.log
+        self._joining = Joining(desk, ways.log, self.counts)
+        self._bus = ways.bus
         self._registry = registry
         self._relay = relay
         self._closing = closing
@@ -141,7 +139,11 @@ class Pod:
     async def _look_after(self, place: Place, now: float) -> None:
         quiet = [message_id for message_id, at in place.open.items() if now - at > _QUIET_SECONDS]
         since = now - place.checked_at
-        if (quiet and since > _QUIET_SECONDS) or since > _LOOKS_SECONDS or (place.log is None and since > _QUIET_SECONDS):
+        if (
+            (quiet and since > _QUIET_SECONDS)
+            or since > _LOOKS_SECONDS
+            or (place.log is None and since > _QUIET_SECONDS)
+        ):
             place.checked_at = now
             place.catch_up()
         for message_id in quiet:

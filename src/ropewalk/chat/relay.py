@@ -113,9 +113,7 @@ class _Answer:
         self._text = ""
         self._held_at = asyncio.get_running_loop().time()
         correlation_id = str(first.told.get("correlation_id") or first.message_id)
-        self._head = Head(
-            session_id=first.session_id, message_id=first.message_id, correlation_id=correlation_id
-        )
+        self._head = Head(session_id=first.session_id, message_id=first.message_id, correlation_id=correlation_id)
         self.task = asyncio.create_task(self._tell(), name=f"ropewalk: a stranger's answer {first.message_id}")
 
     async def _tell(self) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 import time
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -89,18 +90,23 @@ class Telling:
             await asyncio.wait({*self._tasks})
 
 
-def add_chat_routes(  # noqa: PLR0917  the parts of one pod
-    router: APIRouter,
-    desk: ChatDesk,
-    pod: Pod,
-    relay: Relay,
-    closing: Closing,
-    telling: Telling,
-    bus: PodBus,
-    keeper: Doorkeeper,
-    limits: BodyLimits,
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatDoors:
+    """What the routes of a pod ask."""
+
+    desk: ChatDesk
+    pod: Pod
+    relay: Relay
+    closing: Closing
+    telling: Telling
+    bus: PodBus
+    keeper: Doorkeeper
+    limits: BodyLimits
+
+
+def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
     """Put every route of a pod on ``router``."""
+    desk, pod, relay, keeper, limits = doors.desk, doors.pod, doors.relay, doors.keeper, doors.limits
 
     @router.post("/api/chat", status_code=202, summary="Send a message")
     async def send(  # pyright: ignore[reportUnusedFunction]
@@ -114,7 +120,7 @@ def add_chat_routes(  # noqa: PLR0917  the parts of one pod
         accepted = await desk.send(caller, asked, key=idempotency_key)
         relay.expect(accepted.message_id)
         if accepted.is_new:
-            telling.tell(asked.model_copy(update={"message_id": accepted.message_id}))
+            doors.telling.tell(asked.model_copy(update={"message_id": accepted.message_id}))
         return _accepted(accepted, asked)
 
     @router.post("/api/chat/{message_id}/cancel", status_code=202, summary="Stop an answer for good")
@@ -123,7 +129,7 @@ def add_chat_routes(  # noqa: PLR0917  the parts of one pod
     ) -> Response:
         """Cancel the run of a message; its streams are told ``cancelled``."""
         await desk.cancel(caller, message_id)
-        await closing.close(message_id)
+        await doors.closing.close(message_id)
         return Json({"message_id": message_id, "status": "cancelled"}, 202)
 
     @router.post("/api/chat/{message_id}/answers/{pause_id}", status_code=202, summary="Answer what a message asks")
@@ -139,7 +145,7 @@ def add_chat_routes(  # noqa: PLR0917  the parts of one pod
         return Json({"message_id": message_id, "status": "accepted"}, 202)
 
     @router.get("/api/sse", summary="Follow a session", response_class=Response)
-    async def follow(  # pyright: ignore[reportUnusedFunction]
+    async def follow(  # pyright: ignore[reportUnusedFunction]  # noqa: PLR0917  what may stand in the URL
         request: Request,
         caller: Annotated[Caller, Depends(keeper.admit)],
         session_id: SessionId,
@@ -175,7 +181,7 @@ def add_chat_routes(  # noqa: PLR0917  the parts of one pod
                 "active_connections": len(pod.viewers),
                 "active_sessions": len(pod.places),
                 "active_buffers": len(relay.orderings),
-                "nats_connected": bus.is_connected,
+                "nats_connected": doors.bus.is_connected,
             }
         )
 

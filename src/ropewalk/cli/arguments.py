@@ -161,13 +161,13 @@ def _add_worker(commands: Any) -> None:
 def _add_bus(command: argparse.ArgumentParser) -> None:
     command.add_argument("--bus", metavar="URL", help="nats://...: between pods and workers (default: NATS_URL)")
     command.add_argument("--sessions", metavar="URL",
-                         help="redis://...: who is connected, and the newest chunks (default: REDIS_HOST and so on)")  # fmt: skip
+                         help="redis://...: connections and newest chunks (default: REDIS_HOST ...)")  # fmt: skip
 
 
 def _add_gateway(commands: Any) -> None:
     gateway = _command(commands, "gateway", "be a pod of the chat service", guide.GATEWAY)
     gateway.add_argument("targets", metavar="FILE:graph", nargs="*",
-                         help="the graphs that workers answer with (default: ROPEWALK_GRAPHS, else the demonstration)")  # fmt: skip
+                         help="the graphs that answer (default: ROPEWALK_GRAPHS, else the demonstration)")  # fmt: skip
     gateway.add_argument("--host", metavar="HOST", help="address to bind (default: SERVER_HOST, else 127.0.0.1)")
     gateway.add_argument("--port", metavar="N", type=int,
                          help="port to bind; 0 is any free one (default: SERVER_PORT, else 8080)")  # fmt: skip

@@ -109,9 +109,7 @@ async def _chat(settings: ChatSettings, doors: DoorSettings, screen: Screen) -> 
         await given.store.close()
 
 
-def _tell(
-    screen: Screen, listening: socket.socket, given: Served, settings: ChatSettings, doors: DoorSettings
-) -> None:
+def _tell(screen: Screen, listening: socket.socket, given: Served, settings: ChatSettings, doors: DoorSettings) -> None:
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     names = [graph.name for graph in given.graphs]
