@@ -22,13 +22,16 @@ RUNS = int(os.environ.get("ROPEWALK_PLAN_RUNS", "20000"))
 NOW = 1_700_000_000.0
 FILL = """
 INSERT INTO ropewalk.run
-    (run_id, graph, plan, status, epoch, last, created, updated, fork_at, base, shared, for_workers, owner, session)
+    (run_id, graph, plan, status, epoch, last, created, updated, fork_at, base, shared, for_workers, owner, session,
+    turn)
 SELECT 'run' || i, 'graph' || mod(i, 20), 'plan',
     CASE WHEN mod(i, 1000) = 0 THEN 'FAILED' WHEN mod(i, 50) = 0 THEN 'PAUSED' WHEN mod(i, 25) = 0 THEN 'RUNNING'
         ELSE 'DONE' END,
     1, 3, %(now)s - 0.5 * i, %(now)s - 0.5 * i, 0, NULL, 0, mod(i, 3) = 0,
-    CASE WHEN mod(i, 2) = 0 THEN 'user' || mod(i, 40) END, CASE WHEN mod(i, 2) = 0 THEN 'session' || mod(i, 2000) END
-FROM generate_series(1, %(runs)s) AS i;
+    CASE WHEN mod(i, 2) = 0 THEN 'user' || mod(i, 40) END, CASE WHEN mod(i, 2) = 0 THEN 'session' || mod(i, 2000) END,
+    CASE WHEN mod(i, 2) = 0 THEN i END
+FROM generate_series(1, %(runs)s) AS i
+ON CONFLICT DO NOTHING;
 """
 MORE = (
     """
@@ -62,6 +65,10 @@ READINGS = {
     "newest_of_session": ANY | {"session": "session48"},
     "newest_of_tag": ANY | {"tag": "tag4"},
     "newest_of_tag, and more": ANY | {"tag": "tag4", "graph": "graph3", "statuses": ["DONE"]},
+    "last_turn": {"owner": "user8", "session": "session48"},
+    "last_turn, of a session that nobody owns": {"owner": None, "session": "session48"},
+    "whose_turn": {"owner": "user8", "session": "session48"},
+    "whose_turn, of a session that has none": {"owner": "user8", "session": "another"},
     "record": {"run_id": "run77"},
     "place": {"run_id": "run77"},
     "read": {"run_id": "run77", "after": 0, "up_to": 2**31 - 1},

@@ -71,6 +71,36 @@ def test_nothing_acknowledged_is_lost_or_torn_when_a_process_is_killed(postgres_
     asyncio.run(scenario())
 
 
+TURNS = """
+    import asyncio, sys
+    from ropewalk.errors import TurnTaken
+    from ropewalk.runtime import open_store
+    from ropewalk.testing.store_checks import admit
+
+    async def main():
+        store = open_store(sys.argv[1])
+        for nth in range(30):
+            while True:
+                turn = await store.last_turn(owner="ann", session="s") + 1
+                try:
+                    await admit(store, f"{sys.argv[2]}.{nth}", owner="ann", session="s", turn=turn)
+                except TurnTaken:
+                    continue
+                print(turn, flush=True)
+                break
+        await store.close()
+
+    asyncio.run(main())
+"""
+
+
+def test_two_processes_never_give_a_turn_twice(postgres_url):
+    pair = [python(TURNS, postgres_url, name, stdout=subprocess.PIPE) for name in "ab"]
+    taken = [[int(line) for line in process.communicate(timeout=30)[0].split()] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert sorted(taken[0] + taken[1]) == [*range(1, 61)]
+
+
 def test_a_program_that_does_not_close_its_store_ends_in_silence(postgres_url):
     script = """
         import asyncio, sys

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from ropewalk.errors import RunNotFound, StoreReadOnly, StoreTooNew, StoreUnavailable
+from ropewalk.errors import RunNotFound, StoreReadOnly, StoreTooNew, StoreUnavailable, TurnTaken
 from ropewalk.stores import postgres_schema
 from ropewalk.stores.postgres import PostgresRunStore
 from ropewalk.stores.postgres_sql import Step, named_statements, steps
@@ -58,6 +58,8 @@ def test_who_only_looks_at_an_empty_database_makes_nothing_and_sees_what_is_made
         assert await store.queue().queued("r") is None
         assert await store.queue().overdue(for_seconds=0.0) == []
         assert await stuck_runs(store) == []
+        assert await store.last_turn(owner=None, session="s") == 0
+        assert await store.whose_turn(owner=None, session="s") is None
 
     async def scenario():
         async with opened(postgres_url) as store, opened(postgres_url) as other:
@@ -117,6 +119,31 @@ def test_an_older_program_goes_on_during_and_after_a_step_that_only_adds(postgre
             async with opened(postgres_url) as late:
                 assert len(await log(late, "r")) == 7
         assert seen(postgres_url)[-1] == NEWEST + 1
+
+    asyncio.run(scenario())
+
+
+def test_a_database_from_before_there_were_turns_is_upgraded_while_its_program_goes_on(postgres_url, monkeypatch):
+    add = """
+        INSERT INTO ropewalk.run (run_id, graph, plan, status, epoch, last, created, updated, fork_at, shared, session)
+        VALUES (%s, 'g', 'p1', 'RUNNING', 1, 0, 100, 100, 0, 0, 's') ON CONFLICT (run_id) DO NOTHING
+    """
+
+    async def scenario():
+        with monkeypatch.context() as patched:
+            patched.setattr(postgres_schema, "steps", lambda: steps()[:3])
+            async with opened(postgres_url) as old:
+                assert await old.upgrade() == (0, 3)
+        asked(postgres_url, add, "before")
+        async with opened(postgres_url) as store:
+            await admit(store, "first", session="s", turn=1)
+            asked(postgres_url, add, "meanwhile")
+            asked(postgres_url, add, "first")
+            with pytest.raises(TurnTaken):
+                await admit(store, "late", session="s", turn=1)
+            turns = {record.run_id: record.turn for record in await store.runs()}
+            assert turns == {"before": None, "meanwhile": None, "first": 1}
+            assert await store.last_turn(owner=None, session="s") == 1
 
     asyncio.run(scenario())
 

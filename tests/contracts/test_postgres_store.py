@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.contracts.test_run_stores_against_a_model import StoreAndModel
 
 from ropewalk.contracts import RunStore
-from ropewalk.errors import RunExists, RunNotFound, RunTaken
+from ropewalk.errors import RunExists, RunNotFound, RunTaken, TurnTaken
 from ropewalk.stores.postgres import PostgresRunStore
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
 from ropewalk.stores.sqlite import SqliteRunStore
@@ -176,6 +176,44 @@ def test_of_admissions_at_the_same_time_only_those_of_runs_that_are_there_are_re
             assert {type(result) for result in results} == {type(None), RunExists}
             assert await log(store, "run3") == [b"theirs"]
             assert await log(store, "run5") == [b"5"]
+
+    asyncio.run(scenario())
+
+
+def test_of_admissions_at_the_same_time_each_is_told_what_is_wrong_with_it(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store:
+            await admit(store, "there", session="s", turn=1)
+            runs = {
+                "there": new_run("there", session="s", turn=1),
+                "late": new_run("late", session="s", turn=1),
+                **{f"run{i}": new_run(f"run{i}", session=f"s{i // 2}", turn=1) for i in range(40)},
+                **{f"free{i}": new_run(f"free{i}") for i in range(20)},
+            }
+            queue = store.queue()
+            admitting = [(store.create, queue.submit)[i % 3 > 0](run, [b"x"]) for i, run in enumerate(runs.values())]
+            told = dict(zip(runs, await asyncio.gather(*admitting, return_exceptions=True), strict=True))
+            assert isinstance(told["there"], RunExists)
+            assert (told["late"].run_id, told["late"].session, told["late"].turn) == ("late", "s", 1)
+            pairs = [{type(told[f"run{2 * i + j}"]) for j in range(2)} for i in range(20)]
+            assert pairs == [{int, TurnTaken}] * 20
+            assert [told[f"free{i}"] for i in range(20)] == [1] * 20
+            kept = {record.run_id for record in await store.runs()}
+            assert kept == {"there", *(run_id for run_id, outcome in told.items() if outcome == 1)}
+            assert commits(postgres_url, "run") <= 8
+
+    asyncio.run(scenario())
+
+
+def test_stores_that_race_for_the_turns_of_many_sessions_never_give_one_twice(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as store, opened(postgres_url) as other:
+            runs = [new_run(f"run{i:03}", session=f"s{i * 7 % 25}", turn=1 + i // 100) for i in range(200)]
+            admitting = [(store, other)[i % 2].create(run, [b"x"]) for i, run in enumerate(runs)]
+            told = await asyncio.gather(*admitting, return_exceptions=True)
+            assert {type(outcome) for outcome in told} == {int, TurnTaken}
+            kept = [(record.session, record.turn) for record in await store.runs(limit=300)]
+            assert sorted(kept) == sorted((f"s{i}", turn) for i in range(25) for turn in (1, 2))
 
     asyncio.run(scenario())
 

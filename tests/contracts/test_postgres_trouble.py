@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from ropewalk.errors import RopewalkError, RunExists, RunTaken, StoreReadOnly, StoreUnavailable
+from ropewalk.errors import RopewalkError, RunExists, RunTaken, StoreReadOnly, StoreUnavailable, TurnTaken
 from ropewalk.stores.postgres import PostgresRunStore
 from ropewalk.stores.postgres_server import Session
 from ropewalk.testing.store_checks import admit, log, new_run, write
@@ -180,6 +180,21 @@ def test_of_many_admissions_whose_acknowledgement_was_lost_each_is_judged_by_its
             assert [await log(store, f"run{i}") for i in range(20) if i != 3] == [
                 [b"mine"] * (1 + i % 3) for i in range(20) if i != 3
             ]
+
+    asyncio.run(scenario())
+
+
+def test_a_turn_whose_acknowledgement_was_lost_is_ours_and_another_creators_is_not(postgres_url):
+    async def scenario():
+        async with Wire(postgres_url) as wire, opened(wire.url) as store, opened(postgres_url) as other:
+            await admit(store, "theirs", session="s1", turn=1)
+            wire.deaf = True
+            tries = [admit(store, f"run{i}", [b"mine"], session=f"s{i}", turn=1) for i in range(4)]
+            results = await asyncio.gather(*tries, return_exceptions=True)
+            assert wire.cut == 1
+            assert [i for i in range(4) if results[i] is not None] == [1]
+            assert isinstance(results[1], TurnTaken)
+            assert {record.run_id for record in await other.runs()} == {"theirs", "run0", "run2", "run3"}
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ropewalk.contracts import NewRun, RunRecord
-from ropewalk.errors import RunError, RunExists, RunNotFound, RunTaken
+from ropewalk.errors import RunError, RunExists, RunNotFound, RunTaken, TurnTaken
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.stores.sqlite import SqliteRunStore
 
@@ -43,12 +43,24 @@ class Model:
         log = self.find(run.parent).log[: run.fork_at] if run.parent else []
         if len(log) < run.fork_at:
             raise RunNotFound(run.parent)
-        told = {name: getattr(run, name) for name in ("run_id", "graph", "plan", "status", "parent", "fork_at")}
+        if run.turn is not None and run.turn in self.turns(run.owner, run.session):
+            raise TurnTaken(run.run_id, run.session, run.turn)
+        told = {name: getattr(run, name) for name in TOLD}
         last = len(log) + len(bodies)
         self.all[run.run_id] = Run(
             RunRecord(**told, epoch=1, last=last, created=run.at, updated=run.at), [*log, *bodies]
         )
         return 1
+
+    def turns(self, owner, session):
+        records = [run.record for run in self.all.values() if run.record.turn is not None]
+        return {record.turn: record for record in records if (record.owner, record.session) == (owner, session)}
+
+    def last_turn(self, *, owner, session):
+        return max(self.turns(owner, session), default=0)
+
+    def whose_turn(self, *, owner, session):
+        return next((one for _, one in sorted(self.turns(owner, session).items()) if one.status == "RUNNING"), None)
 
     def append(self, run_id, *, epoch, after, bodies, status, at):
         run = self.find(run_id)
@@ -88,7 +100,7 @@ class Model:
         run = self.find(run_id)
         if new_run_id in self.all:
             raise RunExists(new_run_id)
-        record = replace(run.record, run_id=new_run_id, epoch=1, parent=None, fork_at=0)
+        record = replace(run.record, run_id=new_run_id, epoch=1, parent=None, fork_at=0, turn=None)
         self.all[new_run_id] = Run(record, [*run.log])
 
     def delete(self, run_id):
@@ -104,11 +116,14 @@ class Model:
         return len(stale)
 
 
+TOLD = ("run_id", "graph", "plan", "status", "parent", "fork_at", "owner", "session", "turn")
 ids = st.sampled_from("abcde")
 ages = st.sampled_from([0.0, 60.0, 7200.0, 9000.0])
 statuses = st.sampled_from(["RUNNING", "PAUSED", "DONE", "FAILED"])
 bodies = st.lists(st.binary(max_size=4), max_size=4)
 numbers = st.integers(0, 7)
+people = st.sampled_from([None, "ann"])
+turns = st.integers(1, 3)
 
 
 class StoreAndModel(RuleBasedStateMachine):
@@ -125,26 +140,41 @@ class StoreAndModel(RuleBasedStateMachine):
         first = self.open()
         self.stores = [first, first if isinstance(first, MemoryRunStore) else self.open()]
 
-    def both(self, owner, call, *args, **kwargs):
+    def both(self, of, call, /, *args, **kwargs):
         try:
             expected = getattr(self.model, call)(*args, **kwargs)
         except RunError as error:
             with pytest.raises(type(error)):
-                self.do(owner, call, *args, **kwargs)
+                self.do(of, call, *args, **kwargs)
         else:
-            assert self.do(owner, call, *args, **kwargs) == expected
+            assert self.do(of, call, *args, **kwargs) == expected
 
-    def do(self, owner, call, *args, **kwargs):
+    def do(self, of, call, /, *args, **kwargs):
         async def done():
-            return await getattr(self.stores[owner], call)(*args, **kwargs)
+            return await getattr(self.stores[of], call)(*args, **kwargs)
 
         return self.runner.run(done())
 
     owners = st.integers(0, 1)
 
-    @rule(owner=owners, run_id=ids, bodies=bodies, status=statuses, age=ages, graph=st.sampled_from("gh"))
-    def create(self, owner, run_id, bodies, status, age, graph):
-        self.both(owner, "create", NewRun(run_id=run_id, graph=graph, plan="p", status=status, at=NOW - age), bodies)
+    @rule(
+        owner=owners,
+        run_id=ids,
+        bodies=bodies,
+        status=statuses,
+        age=ages,
+        graph=st.sampled_from("gh"),
+        whose=people,
+        turn=st.none() | turns,
+    )
+    def create(self, owner, run_id, bodies, status, age, graph, whose, turn):
+        told = {"graph": graph, "plan": "p", "status": status, "at": NOW - age, "owner": whose, "session": "s"}
+        self.both(owner, "create", NewRun(run_id=run_id, turn=turn, **told), bodies)
+
+    @rule(owner=owners, whose=people)
+    def turns_of(self, owner, whose):
+        self.both(owner, "last_turn", owner=whose, session="s")
+        self.both(owner, "whose_turn", owner=whose, session="s")
 
     @rule(owner=owners, run_id=ids, parent=ids, fork_at=numbers, bodies=bodies, age=ages)
     def fork(self, owner, run_id, parent, fork_at, bodies, age):

@@ -1,4 +1,4 @@
-"""A file of an older program gets the columns for owners and sessions in place, while that program goes on."""
+"""A file of an older program gets the columns for owners, sessions and turns in place, while that program goes on."""
 
 import asyncio
 import sqlite3
@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ropewalk.stores.sqlite import SqliteRunStore
-from ropewalk.stores.sqlite_schema import APPLICATION_ID
+from ropewalk.stores.sqlite_schema import APPLICATION_ID, named_statements
 from ropewalk.testing.store_checks import admit, log, write
 
 ADD_RUN = """
@@ -38,7 +38,7 @@ def test_an_older_file_is_upgraded_in_place_and_its_program_goes_on(tmp_path: Pa
     async def scenario() -> None:
         store = SqliteRunStore(path)
         before = await store.look("before")
-        assert (before.owner, before.session) == (None, None)
+        assert (before.owner, before.session, before.turn) == (None, None, None)
         await write(store, "before", b"x", after=1)
         await admit(store, "owned", owner="ann", session="s", at=200.0)
         add(older, "meanwhile")
@@ -47,14 +47,18 @@ def test_an_older_file_is_upgraded_in_place_and_its_program_goes_on(tmp_path: Pa
         assert {record.run_id for record in await store.runs()} == {"before", "owned", "meanwhile"}
         assert (await store.look("meanwhile")).owner is None
         assert await log(store, "before") == [b"{}", b"x"]
+        await admit(store, "turned", owner="ann", session="s", turn=1)
+        assert await store.last_turn(owner="ann", session="s") == 1
+        add(older, "later")
+        assert (await store.look("later")).turn is None
         await store.close()
 
     asyncio.run(scenario())
-    assert older.execute("PRAGMA user_version").fetchone() == (2,)
+    assert older.execute("PRAGMA user_version").fetchone() == (3,)
     older.close()
 
 
-def test_runs_of_an_owner_are_found_by_an_index(tmp_path: Path) -> None:
+def test_runs_of_an_owner_and_turns_are_found_by_an_index(tmp_path: Path) -> None:
     async def scenario() -> None:
         store = SqliteRunStore(tmp_path / "runs.db")
         await admit(store, "r", owner="ann", session="s")
@@ -69,6 +73,12 @@ def test_runs_of_an_owner_are_found_by_an_index(tmp_path: Path) -> None:
         ):
             query = f"SELECT * FROM run WHERE {condition} ORDER BY created DESC, run_id DESC LIMIT 10"
             plan = str(connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
+            assert index in plan
+            assert "TEMP B-TREE" not in plan
+        statements = named_statements()
+        for name, index in (("turn", "run_turn"), ("last_turn", "run_turn"), ("whose_turn", "run_whose_turn")):
+            asked = ("s", "ann", 1)[: statements[name].count("?")]
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statements[name]}", asked).fetchall())
             assert index in plan
             assert "TEMP B-TREE" not in plan
     connection.close()

@@ -149,6 +149,34 @@ def test_processes_that_open_a_new_file_together_all_write_to_it(tmp_path):
     assert set(written.values()) == {20}
 
 
+def test_two_processes_never_give_a_turn_twice(tmp_path):
+    script = """
+        import asyncio, sys
+        from ropewalk.errors import TurnTaken
+        from ropewalk.stores.sqlite import SqliteRunStore
+        from ropewalk.testing.store_checks import admit
+
+        async def main():
+            store = SqliteRunStore(sys.argv[1])
+            for nth in range(30):
+                while True:
+                    turn = await store.last_turn(owner="ann", session="s") + 1
+                    try:
+                        await admit(store, f"{sys.argv[2]}.{nth}", owner="ann", session="s", turn=turn)
+                    except TurnTaken:
+                        continue
+                    print(turn, flush=True)
+                    break
+            await store.close()
+
+        asyncio.run(main())
+    """
+    pair = [python(script, tmp_path / "runs.db", name, stdout=subprocess.PIPE) for name in "ab"]
+    taken = [[int(line) for line in process.communicate(timeout=30)[0].split()] for process in pair]
+    assert [process.returncode for process in pair] == [0, 0]
+    assert sorted(taken[0] + taken[1]) == [*range(1, 61)]
+
+
 @pytest.mark.slow
 def test_nothing_acknowledged_is_missing_after_kill_9(tmp_path):
     path = tmp_path / "runs.db"

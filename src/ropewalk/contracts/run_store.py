@@ -24,6 +24,8 @@ class NewRun:
     """Whose run it is: who else asks for it is told that there is none. None: nobody's in particular."""
     session: str | None = None
     """The conversation that it belongs to."""
+    turn: int | None = None
+    """Which of its session's runs it is, counted from 1; None: it has no place in an order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,7 @@ class RunRecord:
     fork_at: int = 0
     owner: str | None = None
     session: str | None = None
+    turn: int | None = None
 
 
 class RunStore(Protocol):
@@ -56,6 +59,7 @@ class RunStore(Protocol):
     - **Fenced.** `append` succeeds only when ``epoch`` is the run's newest epoch and ``after`` is the number of its
       newest entry; else `RunTaken` is raised and nothing is written. No clock takes part.
     - **Dense.** Entries are numbered from 1 without gaps; an entry never changes once written.
+    - **One turn, one run.** Of the runs of one owner and session no two have the same turn, whoever creates them when.
     - **Bytes only.** A store never looks into a body.
     - **Never blocks the loop**, and may be used from any event loop, several at a time.
     - **Says what is wrong.** An unknown run is `RunNotFound`; trouble of the medium is `StoreUnavailable` (or a more
@@ -65,8 +69,8 @@ class RunStore(Protocol):
     async def create(self, run: NewRun, bodies: Sequence[bytes]) -> int:
         """Admit a run with its first entries; return its epoch, 1.
 
-        A fork's own entries count on from ``fork_at``. Raises `RunExists`, and `RunNotFound` when the parent is unknown
-        or shorter than ``fork_at``.
+        A fork's own entries count on from ``fork_at``. Raises `RunExists`, `TurnTaken` when another run has the turn,
+        and `RunNotFound` when the parent is unknown or shorter than ``fork_at``.
         """
         ...
 
@@ -113,6 +117,14 @@ class RunStore(Protocol):
         """
         ...
 
+    async def last_turn(self, *, owner: str | None, session: str) -> int:
+        """Return the highest turn in the session, 0 when no run has one. ``owner`` None is nobody, not everybody."""
+        ...
+
+    async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
+        """Return the RUNNING run of the session with the lowest turn, or None. ``owner`` None is nobody."""
+        ...
+
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         """Keep a cache of the fold of entries 1..number; older ones may be dropped. Ignored when the epoch is not the
         newest.
@@ -124,7 +136,7 @@ class RunStore(Protocol):
         ...
 
     async def copy(self, run_id: str, new_run_id: str) -> None:
-        """Write the whole log of a run again under a new id, with no link to the old one and epoch 1.
+        """Write the whole log of a run again under a new id, with no link to the old one, no turn, and epoch 1.
 
         Raises `RunNotFound`, `RunExists`.
         """

@@ -11,7 +11,7 @@ RopewalkError           root.py
 │   └── NodeTimeout, NodeCancelled, RouterCancelled
 ├── runs.py
 │   └── RunError            one run
-│       ├── RunNotFound, RunExists, RunTaken, RunFinished, RunInterrupted, GraphChanged, EntryNotFound
+│       ├── RunNotFound, RunExists, TurnTaken, RunTaken, RunFinished, RunInterrupted, GraphChanged, EntryNotFound
 │       ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
 │       └── PauseNotFound, AlreadyAnswered, PauseExpired, AnswerInvalid
 ├── stores.py
@@ -68,6 +68,7 @@ from ropewalk.errors.runs import (
     RunNotFound,
     RunPaused,
     RunTaken,
+    TurnTaken,
 )
 from ropewalk.errors.starting import (
     GraphFrozen,
@@ -272,6 +273,7 @@ __all__ = [
     "ToolServerFailed",
     "ToolTimeout",
     "ToolUnknown",
+    "TurnTaken",
     "UnknownField",
     "UnknownRoute",
     "WrongKind",

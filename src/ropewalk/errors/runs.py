@@ -43,6 +43,19 @@ class RunExists(RunError):
         )
 
 
+class TurnTaken(RunError):
+    code = "turn_taken"
+
+    def __init__(self, run_id: str, session: str, turn: int) -> None:
+        self.session = session
+        self.turn = turn
+        super().__init__(
+            run_id,
+            f"Run {run_id!r} was not admitted: turn {turn} of session {session!r} is another run's by now. Ask for the "
+            "session's last turn and take the next one.",
+        )
+
+
 class RunTaken(RunError):
     code = "run_taken"
 

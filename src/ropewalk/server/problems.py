@@ -30,6 +30,7 @@ _STATUSES: Mapping[str, int] = {
     "run_taken": 409,
     "run_interrupted": 409,
     "session_busy": 409,
+    "turn_taken": 409,
     "graph_changed": 409,
     "request_too_large": 413,
     "too_large": 413,

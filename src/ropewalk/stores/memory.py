@@ -9,10 +9,12 @@ from datetime import timedelta
 from itertools import islice
 
 from ropewalk.contracts import NewRun, RunRecord
-from ropewalk.errors import RunExists, RunNotFound, RunTaken
+from ropewalk.errors import RunExists, RunNotFound, RunTaken, TurnTaken
 from ropewalk.stores.rules import check_new_run, known_statuses, store_closed, what_to_prune
 
 _KEPT_SNAPSHOTS = 2
+_Session = tuple[str | None, str]
+"""Owner and session."""
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class MemoryRunStore:
 
     def __init__(self) -> None:
         self._runs: dict[str, _Kept] = {}
+        self._turns: dict[_Session, dict[int, str]] = {}
+        """Who has which turn of a session."""
         self._lock = threading.Lock()
         self._closed = False
 
@@ -36,6 +40,7 @@ class MemoryRunStore:
         with self._open():
             if run.run_id in self._runs:
                 raise RunExists(run.run_id)
+            self._check_turn(run)
             entries: list[bytes] = []
             if run.parent is not None:
                 entries += self._find(run.parent).entries[: run.fork_at]
@@ -55,8 +60,11 @@ class MemoryRunStore:
                 fork_at=run.fork_at,
                 owner=run.owner,
                 session=run.session,
+                turn=run.turn,
             )
             self._runs[run.run_id] = _Kept(record, entries)
+            if run.session is not None and run.turn is not None:
+                self._turns.setdefault((run.owner, run.session), {})[run.turn] = run.run_id
             return 1
 
     async def append(
@@ -110,6 +118,16 @@ class MemoryRunStore:
             )
             return list(islice(sorted(found, key=_place, reverse=True), max(limit, 0)))
 
+    async def last_turn(self, *, owner: str | None, session: str) -> int:
+        with self._open():
+            return max(self._turns.get((owner, session), ()), default=0)
+
+    async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
+        with self._open():
+            turns = self._turns.get((owner, session), {})
+            records = (self._runs[turns[turn]].record for turn in sorted(turns))
+            return next((record for record in records if record.status == "RUNNING"), None)
+
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         with self._open():
             kept = self._find(run_id)
@@ -129,13 +147,12 @@ class MemoryRunStore:
             kept = self._find(run_id)
             if new_run_id in self._runs:
                 raise RunExists(new_run_id)
-            record = replace(kept.record, run_id=new_run_id, epoch=1, parent=None, fork_at=0)
+            record = replace(kept.record, run_id=new_run_id, epoch=1, parent=None, fork_at=0, turn=None)
             self._runs[new_run_id] = _Kept(record, kept.entries.copy())
 
     async def delete(self, run_id: str) -> None:
         with self._open():
-            self._find(run_id)
-            del self._runs[run_id]
+            self._forget(self._find(run_id).record)
 
     async def prune(self, older_than: timedelta, statuses: Sequence[str] | None = None) -> int:
         before, wanted = what_to_prune(older_than, statuses, now=time.time())
@@ -143,13 +160,14 @@ class MemoryRunStore:
             records = [kept.record for kept in self._runs.values()]
             stale = [record for record in records if record.updated < before and record.status in wanted]
             for record in stale:
-                del self._runs[record.run_id]
+                self._forget(record)
             return len(stale)
 
     async def close(self) -> None:
         with self._lock:
             self._closed = True
             self._runs.clear()
+            self._turns.clear()
 
     @contextmanager
     def _open(self) -> Generator[None]:
@@ -163,6 +181,19 @@ class MemoryRunStore:
         if kept is None:
             raise RunNotFound(run_id)
         return kept
+
+    def _check_turn(self, run: NewRun) -> None:
+        if run.session is not None and run.turn in self._turns.get((run.owner, run.session), ()):
+            assert run.turn is not None
+            raise TurnTaken(run.run_id, run.session, run.turn)
+
+    def _forget(self, record: RunRecord) -> None:
+        del self._runs[record.run_id]
+        if record.session is not None and record.turn is not None:
+            turns = self._turns[record.owner, record.session]
+            del turns[record.turn]
+            if not turns:
+                del self._turns[record.owner, record.session]
 
 
 def _place(record: RunRecord) -> tuple[float, str]:

@@ -113,6 +113,12 @@ class PostgresRunStore:
             list[RunRecord] if after is None else partial(_unknown, after),
         )
 
+    async def last_turn(self, *, owner: str | None, session: str) -> int:
+        return await self.find(lambda connected: self._reads.last_turn(connected, owner, session), int)
+
+    async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
+        return await self.find(lambda connected: self._reads.whose_turn(connected, owner, session), _nobody)
+
     async def tag(self, run_id: str, tags: Sequence[str]) -> None:
         """Give the run exactly these tags, by which `runs` finds it. Raises `RunNotFound`."""
         await self.do(lambda session: self._writes.tag(session, run_id, tags))
@@ -207,6 +213,10 @@ class PostgresRunStore:
 
     async def _delete_stale(self, keys: list[int], before: float, statuses: list[str], session: Session) -> int:
         return await self._writes.delete_stale(session, keys, before, statuses)
+
+
+def _nobody() -> RunRecord | None:
+    return None
 
 
 def _unknown(run_id: str) -> NoReturn:

@@ -1,7 +1,8 @@
 """Admissions of runs to a PostgreSQL store, written many at once.
 
-No run is admitted twice. One that is there after a connection was lost may have been admitted by the lost statement:
-the same run with the same entries is ours.
+No run is admitted twice, and no turn of a session given twice: of many in one statement, those who come second to
+either are refused, and told which it was. A run that is there after a connection was lost may have been admitted by the
+lost statement: the same run with the same entries is ours.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ropewalk.contracts import NewRun
-from ropewalk.errors import RopewalkError, RunExists
+from ropewalk.errors import RopewalkError, RunError, RunExists, TurnTaken
 from ropewalk.stores.postgres_arrays import entries, numbers, texts
 from ropewalk.stores.postgres_reads import look, read
 from ropewalk.stores.postgres_server import Session
@@ -42,6 +43,7 @@ class Admissions:
         self._announce = announce
 
     async def write(self, batch: list[Admission], session: Session) -> tuple[list[Outcome], list[Admission]]:
+        batch = sorted(batch, key=_turn_of)  # two stores that race for several turns wait for each other in one order
         runs = [admission.run for admission in batch]
         logs = [admission.bodies for admission in batch]
         asked = columns(runs, logs, [admission.for_workers for admission in batch])
@@ -54,7 +56,7 @@ class Admissions:
         return [
             self._admitted(admission)
             if session.doubtful and await is_mine(session, admission.run, admission.bodies)
-            else (admission.future, RunExists(admission.run_id))
+            else (admission.future, await refusal(session, admission.run))
             for admission in refused
         ]
 
@@ -62,6 +64,13 @@ class Admissions:
         if admission.for_workers:
             self._announce(admission.run.graph)
         return admission.future, FIRST_EPOCH
+
+
+async def refusal(session: Session, run: NewRun) -> RunError:
+    """Return why a run was refused."""
+    if run.turn is None or run.session is None or await session.row("record", run_id=run.run_id) is not None:
+        return RunExists(run.run_id)
+    return TurnTaken(run.run_id, run.session, run.turn)
 
 
 async def is_mine(session: Session, run: NewRun, bodies: Sequence[bytes]) -> bool:
@@ -73,7 +82,7 @@ async def is_mine(session: Session, run: NewRun, bodies: Sequence[bytes]) -> boo
         return False
     if (there.plan, there.created, there.parent) != (run.plan, run.at, run.parent):
         return False
-    if (there.owner, there.session) != (run.owner, run.session):
+    if (there.owner, there.session, there.turn) != (run.owner, run.session, run.turn):
         return False
     return [body for _, body in log] == [bytes(body) for body in bodies]
 
@@ -91,5 +100,11 @@ def columns(runs: Sequence[NewRun], logs: Sequence[Sequence[bytes]], for_workers
         "for_workers": numbers(for_workers),
         "owner": texts(run.owner for run in runs),
         "session": texts(run.session for run in runs),
+        "turn": texts(None if run.turn is None else str(run.turn) for run in runs),
         **entries([run.fork_at for run in runs], logs),
     }
+
+
+def _turn_of(admission: Admission) -> tuple[str, str, int, str]:
+    run = admission.run
+    return run.session or "", run.owner or "", run.turn or 0, run.run_id

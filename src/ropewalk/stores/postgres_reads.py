@@ -42,6 +42,16 @@ async def snapshot(session: Session, run_id: str, at: int | None) -> tuple[int, 
     return None if row[0] is None else (row[0], row[1])
 
 
+async def last_turn(session: Session, owner: str | None, name: str) -> int:
+    row = await session.row("last_turn", owner=owner, session=name)
+    return 0 if row is None else row[0]
+
+
+async def whose_turn(session: Session, owner: str | None, name: str) -> RunRecord | None:
+    row = await session.row("whose_turn", owner=owner, session=name)
+    return None if row is None else record(row)
+
+
 async def runs(  # noqa: PLR0913  the filters
     session: Session,
     *,
@@ -77,7 +87,7 @@ async def runs(  # noqa: PLR0913  the filters
 
 
 def record(row: Row) -> RunRecord:
-    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, *_ = row
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, *_ = row
     return RunRecord(
         run_id=run_id,
         graph=graph,
@@ -91,6 +101,7 @@ def record(row: Row) -> RunRecord:
         fork_at=fork_at,
         owner=owner,
         session=session,
+        turn=turn,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ropewalk.contracts import NewRun, RunRecord
 from ropewalk.errors import RunExists, RunNotFound
-from ropewalk.stores.postgres_admissions import FIRST_EPOCH, columns, is_mine
+from ropewalk.stores.postgres_admissions import FIRST_EPOCH, columns, is_mine, refusal
 from ropewalk.stores.postgres_reads import look, record
 from ropewalk.stores.postgres_schema import LOCKS
 from ropewalk.stores.postgres_server import Session
@@ -24,7 +24,7 @@ async def fork(session: Session, run: NewRun, parent: str, bodies: Sequence[byte
         await session.rows("not_meanwhile", first=LOCKS, second=_FAMILIES)
         made = await _fork(session, run, parent, bodies, for_workers=for_workers)
     if not made and not (session.doubtful and await is_mine(session, run, bodies)):
-        raise RunExists(run.run_id)
+        raise await refusal(session, run)
     return FIRST_EPOCH
 
 

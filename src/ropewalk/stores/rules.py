@@ -13,11 +13,18 @@ FINAL_STATUSES = ("DONE", "FAILED", "CANCELLED")
 
 
 def check_new_run(run: NewRun) -> None:
-    """Raise ValueError when the run's log could not be dense: only a fork begins behind entry 1."""
+    """Raise ValueError when the run's log could not be dense, or its turn has no order: only a fork begins behind entry
+    1, and only a session counts turns.
+    """
     if run.fork_at < 0 or (run.fork_at and run.parent is None):
         raise ValueError(
             f"Run {run.run_id!r} cannot begin behind entry {run.fork_at}: its parent is {run.parent!r}. "
             "Name the parent whose entries 1..fork_at it shares, or leave fork_at at 0."
+        )
+    if run.turn is not None and (run.session is None or run.turn < 1):
+        raise ValueError(
+            f"Run {run.run_id!r} cannot have turn {run.turn!r} in session {run.session!r}: turns are counted from 1, "
+            "in a session. Name the session, and take the turn behind its last one."
         )
 
 

@@ -89,6 +89,12 @@ class SqliteRunStore:
         wanted = None if statuses is None else known_statuses(statuses)
         return await self._reading().ask(sqlite_reads.runs, graph, wanted, (owner, session), after, limit)
 
+    async def last_turn(self, *, owner: str | None, session: str) -> int:
+        return await self._reading().ask(sqlite_reads.last_turn, owner, session)
+
+    async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
+        return await self._reading().ask(sqlite_reads.whose_turn, owner, session)
+
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._writing().ask(sqlite_writes.save_snapshot, run_id, epoch, number, body)
 

@@ -78,6 +78,16 @@ def snapshot(file: SqliteFile, run_id: str, at: int | None) -> tuple[int, bytes]
     return file.execute(file.sql["snapshot"], (key, last if at is None else at)).fetchone()
 
 
+def last_turn(file: SqliteFile, owner: str | None, session: str) -> int:
+    found = file.execute(file.sql["last_turn"], (session, owner)).fetchone()
+    return 0 if found is None else found[0]
+
+
+def whose_turn(file: SqliteFile, owner: str | None, session: str) -> RunRecord | None:
+    row = file.execute(file.sql["whose_turn"], (session, owner)).fetchone()
+    return None if row is None else _record(row)
+
+
 def runs(  # noqa: PLR0917  a job's arguments come by position
     file: SqliteFile,
     graph: str | None,
@@ -149,7 +159,7 @@ def _place(row: tuple[Any, ...]) -> tuple[float, str]:
 
 
 def _record(row: tuple[Any, ...]) -> RunRecord:
-    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session = row
+    run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn = row
     return RunRecord(
         run_id=run_id,
         graph=graph,
@@ -163,4 +173,5 @@ def _record(row: tuple[Any, ...]) -> RunRecord:
         fork_at=fork_at,
         owner=owner,
         session=session,
+        turn=turn,
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ropewalk.contracts import NewRun, RunRecord
-from ropewalk.errors import RunExists, RunNotFound
+from ropewalk.errors import RunExists, RunNotFound, TurnTaken
 from ropewalk.stores.sqlite_reads import extent, look, stretches
 
 if TYPE_CHECKING:
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 def create(file: SqliteFile, run: NewRun, bodies: Sequence[bytes]) -> int:
     if file.execute(file.sql["key"], (run.run_id,)).fetchone() is not None:
         raise RunExists(run.run_id)
+    if run.turn is not None and run.session is not None:
+        turn = (run.session, run.owner, run.turn)
+        if file.execute(file.sql["turn"], turn).fetchone() is not None:
+            raise TurnTaken(run.run_id, run.session, run.turn)
     base, shared = _base_for_fork(file, run)
     last = run.fork_at + len(bodies)
     described = (run.run_id, run.graph, run.plan, run.status, last, run.at, run.at, run.parent, run.fork_at)
-    key = file.execute(file.sql["add_run"], (*described, run.owner, run.session, base, shared)).lastrowid
+    key = file.execute(file.sql["add_run"], (*described, run.owner, run.session, run.turn, base, shared)).lastrowid
     assert key is not None
     for number, body in enumerate(bodies, run.fork_at + 1):
         file.execute(file.sql["add_entry"], (key, number, body))

@@ -98,6 +98,12 @@ class FaultyRunStore:
             graph=graph, statuses=statuses, owner=owner, session=session, after=after, limit=limit
         )
 
+    async def last_turn(self, *, owner: str | None, session: str) -> int:
+        return await self.inner.last_turn(owner=owner, session=session)
+
+    async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
+        return await self.inner.whose_turn(owner=owner, session=session)
+
     async def save_snapshot(self, run_id: str, *, epoch: int, number: int, body: bytes) -> None:
         await self._write(
             "save_snapshot", lambda: self.inner.save_snapshot(run_id, epoch=epoch, number=number, body=body)

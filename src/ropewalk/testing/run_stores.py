@@ -25,7 +25,8 @@ from ropewalk.testing.run_store_logs import LogChecks
 from ropewalk.testing.run_store_loops import LoopChecks
 from ropewalk.testing.run_store_owners import OwnerChecks
 from ropewalk.testing.run_store_snapshots import SnapshotChecks
+from ropewalk.testing.run_store_turns import TurnChecks
 
 
-class RunStoreSuite(LogChecks, OwnerChecks, ForkChecks, ListingChecks, SnapshotChecks, LoopChecks):
+class RunStoreSuite(LogChecks, OwnerChecks, ForkChecks, ListingChecks, TurnChecks, SnapshotChecks, LoopChecks):
     """Inherit it as ``Test...`` and override `open_store`; each test runs its own loop."""

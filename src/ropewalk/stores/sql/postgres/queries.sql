@@ -37,6 +37,18 @@ WITH asked AS (
 SELECT moved.place, CASE WHEN due.run IS NOT NULL THEN moved.graph END
 FROM moved LEFT JOIN (SELECT run FROM woken UNION ALL SELECT run FROM freed) AS due ON due.run = moved.key
 
+-- name: last_turn
+SELECT turn FROM ropewalk.run
+WHERE session = %(session)s AND coalesce('=' || owner, '') = coalesce('=' || %(owner)s::text, '') AND turn IS NOT NULL
+ORDER BY turn DESC LIMIT 1
+
+-- name: whose_turn
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
+FROM ropewalk.run
+WHERE session = %(session)s AND coalesce('=' || owner, '') = coalesce('=' || %(owner)s::text, '')
+    AND turn IS NOT NULL AND status = 'RUNNING'
+ORDER BY turn LIMIT 1
+
 -- name: why_refused
 -- The epoch and last entry of those runs that are there.
 SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
@@ -47,16 +59,16 @@ SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
 WITH asked AS (
     SELECT * FROM unnest(
         %(place)s::int[], %(run_id)s::text[], %(graph)s::text[], %(plan)s::text[], %(status)s::text[], %(last)s::int[],
-        %(at)s::float8[], %(for_workers)s::boolean[], %(owner)s::text[], %(session)s::text[]
-    ) AS asked (place, run_id, graph, plan, status, last, at, for_workers, owner, session)
+        %(at)s::float8[], %(for_workers)s::boolean[], %(owner)s::text[], %(session)s::text[], %(turn)s::int[]
+    ) AS asked (place, run_id, graph, plan, status, last, at, for_workers, owner, session, turn)
 ), made AS (
     INSERT INTO ropewalk.run
         (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, base, shared, for_workers,
-        owner, session)
+        owner, session, turn)
     SELECT run_id, graph, plan, status, 1, last, at, at, %(parent)s::text, %(fork_at)s::int, %(base)s::bigint,
-        %(shared)s::int, for_workers, owner, session
+        %(shared)s::int, for_workers, owner, session, turn
     FROM asked
-    ON CONFLICT (run_id) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING key, run_id, graph, status, for_workers
 ), written AS (
     INSERT INTO ropewalk.entry (run, number, body)
@@ -83,10 +95,10 @@ SELECT key, last FROM line ORDER BY depth
 
 -- name: claim
 UPDATE ropewalk.run SET epoch = epoch + 1 WHERE run_id = %(run_id)s
-RETURNING run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+RETURNING run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 
 -- name: record
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run WHERE run_id = %(run_id)s
 
 -- name: read
@@ -166,13 +178,13 @@ WHERE run.run_id = %(run_id)s
 SELECT created, run_id FROM ropewalk.run WHERE run_id = %(run_id)s
 
 -- name: newest
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
 WHERE (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
 ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_graph
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
 WHERE graph = %(graph)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
 ORDER BY created DESC, run_id DESC LIMIT %(limit)s
@@ -180,7 +192,7 @@ ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 -- name: newest_of_statuses
 -- Each status is read from its own place in the index, whatever other runs there are.
 SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
-    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
     WHERE run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
     ORDER BY created DESC, run_id DESC LIMIT %(limit)s
@@ -189,7 +201,7 @@ ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_graph_and_statuses
 SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
-    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
     WHERE run.graph = %(graph)s AND run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s)
         AND created >= %(since)s
@@ -198,7 +210,7 @@ FROM ropewalk.run
 ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_owner
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
 WHERE owner = %(owner)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
     AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(session)s::text IS NULL OR session = %(session)s)
@@ -206,7 +218,7 @@ ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_owner_and_statuses
 SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted (status) CROSS JOIN LATERAL (
-    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+    SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
     FROM ropewalk.run
     WHERE run.owner = %(owner)s AND run.status = wanted.status AND (created, run_id) < (%(created)s, %(run_id)s)
         AND created >= %(since)s
@@ -217,7 +229,7 @@ ORDER BY found.created DESC, found.run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_session
 -- A session is short: the other filters pick from it.
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.run
 WHERE session = %(session)s AND (created, run_id) < (%(created)s, %(run_id)s) AND created >= %(since)s
     AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
@@ -225,7 +237,7 @@ ORDER BY created DESC, run_id DESC LIMIT %(limit)s
 
 -- name: newest_of_tag
 -- The tag's runs in order; the other filters pick from them.
-SELECT run.run_id, graph, plan, status, epoch, last, run.created, updated, parent, fork_at, owner, session
+SELECT run.run_id, graph, plan, status, epoch, last, run.created, updated, parent, fork_at, owner, session, turn
 FROM ropewalk.tag JOIN ropewalk.run ON run.key = tag.run
 WHERE tag.tag = %(tag)s AND (tag.created, tag.run_id) < (%(created)s, %(run_id)s) AND tag.created >= %(since)s
     AND (%(graph)s::text IS NULL OR graph = %(graph)s) AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
@@ -323,7 +335,7 @@ WITH due AS (
     SET worker = %(worker)s, epoch = raised.epoch, wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
     FROM raised WHERE work.run = raised.key
 )
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, worker FROM raised
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, worker FROM raised
 
 -- name: renew
 -- Prolong leases that nobody has taken; an answer is one that the worker still has.

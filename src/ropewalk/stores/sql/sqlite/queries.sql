@@ -3,8 +3,23 @@
 -- name: add_run
 -- Admit a run with epoch 1.
 INSERT INTO run (run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session,
-    base, shared)
-VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    turn, base, shared)
+VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: turn
+-- Who has a turn.
+SELECT run_id FROM run
+WHERE session = ? AND coalesce('=' || owner, '') = coalesce('=' || ?, '') AND turn = ? AND turn IS NOT NULL
+
+-- name: last_turn
+SELECT turn FROM run
+WHERE session = ? AND coalesce('=' || owner, '') = coalesce('=' || ?, '') AND turn IS NOT NULL
+ORDER BY turn DESC LIMIT 1
+
+-- name: whose_turn
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
+WHERE session = ? AND coalesce('=' || owner, '') = coalesce('=' || ?, '') AND turn IS NOT NULL AND status = 'RUNNING'
+ORDER BY turn LIMIT 1
 
 -- name: fence
 UPDATE run SET last = ?, status = ?, updated = ? WHERE run_id = ? AND epoch = ? AND last = ?
@@ -19,7 +34,7 @@ SELECT key FROM run WHERE run_id = ?
 UPDATE run SET epoch = epoch + 1 WHERE run_id = ?
 
 -- name: record
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run WHERE run_id = ?
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run WHERE run_id = ?
 
 -- name: extent
 -- Where the entries of a run lie.
@@ -88,33 +103,33 @@ SELECT number, body FROM snapshot WHERE run = ? AND number <= ? ORDER BY number 
 SELECT created, run_id FROM run WHERE run_id = ?
 
 -- name: newest
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_graph
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE graph = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_status
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE status = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_graph_and_status
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE graph = ? AND status = ? AND (created, run_id) < (?, ?) ORDER BY created DESC, run_id DESC LIMIT ?
 
 -- name: newest_of_owner
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE owner = :owner AND (:graph IS NULL OR graph = :graph) AND (:session IS NULL OR session = :session)
     AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
 
 -- name: newest_of_owner_and_status
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE owner = :owner AND status = :status AND (:graph IS NULL OR graph = :graph)
     AND (:session IS NULL OR session = :session)
     AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
 
 -- name: newest_of_session
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session FROM run
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn FROM run
 WHERE session = :session AND (:graph IS NULL OR graph = :graph) AND (:status IS NULL OR status = :status)
     AND (created, run_id) < (:created, :run_id) ORDER BY created DESC, run_id DESC LIMIT :limit
