@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.chat_parts import ChatParts
 from ropewalk.chat_settings import ChatSettings
+from ropewalk.contracts import RunRecord
+from ropewalk.core.engine import Engine
 from ropewalk.errors import PartMissing
 from ropewalk.runtime import Graph
 from ropewalk.settings import DoorSettings
 
 if TYPE_CHECKING:
+    from ropewalk.chat.answering import Answering
     from ropewalk.chat.desk import ChatDesk
     from ropewalk.chat.outlet import Ways
     from ropewalk.server.listening import Listener
@@ -67,36 +70,57 @@ def _keeper_of(doors: DoorSettings) -> Any:
 
 
 class ChatWorker:
-    """A worker that answers chats, and drives every other run of its graphs as well."""
+    """A worker beside a bus: tells servers what the runs say that it drives, and sessions, where its graphs chat."""
 
     def __init__(
         self,
         graphs: Sequence[Graph[Any]],
-        parts: ChatParts,
+        parts: ChatParts | None,
         settings: ChatSettings,
         *,
         aliases: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        """``options`` are those of `Worker`. Raises what that raises, and ValueError for graphs that cannot talk."""
-        from ropewalk.chat.answering import Answering  # noqa: PLC0415  loads what is used, no more
-        from ropewalk.workers import Worker  # noqa: PLC0415
+        """``options`` are those of `Worker`; None for ``parts``: nobody is told anything. Raises what `Worker`
+        raises.
+        """
+        from ropewalk.workers import Worker  # noqa: PLC0415  loads what is used, no more
 
-        chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
-        self.answering = Answering(chat.desk, chat.ways, parts.requests)
-        self.ways = chat.ways
+        self.answering: Answering | None = None
+        self.broadcasting: Broadcasting | None = None
+        self.ways: Ways | None = None
+        if parts is not None:
+            from ropewalk.chat.answering import Answering  # noqa: PLC0415  as above
+            from ropewalk.workers.broadcasting import Broadcasting  # noqa: PLC0415
+
+            self.broadcasting = Broadcasting(parts.live)
+            if any("messages" in graph.desk.shape.fields for graph in graphs):
+                chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
+                self.answering = Answering(chat.desk, chat.ways, parts.requests)
+                self.ways = chat.ways
         self.parts = parts
-        self.worker: Worker = Worker(
-            graphs, opening=self.answering.opening, on_drive=self.answering.on_drive, **options
-        )
+        opening = None if self.answering is None else self.answering.opening
+        self.worker: Worker = Worker(graphs, opening=opening, on_drive=self._on_drive, **options)
+
+    def _on_drive(self, record: RunRecord, engine: Engine) -> None:
+        if self.broadcasting is not None:
+            self.broadcasting.on_drive(record, engine)
+        if self.answering is not None:
+            self.answering.on_drive(record, engine)
 
     async def run(self) -> None:
-        """Answer until `stop`; then hand everything over."""
-        self.answering.start()
+        """Work until `stop`; then hand everything over."""
+        if self.broadcasting is not None:
+            await self.broadcasting.start()
+        if self.answering is not None:
+            self.answering.start()
         try:
             await self.worker.run()
         finally:
-            await self.answering.close()
+            if self.answering is not None:
+                await self.answering.close()
+            if self.broadcasting is not None:
+                await self.broadcasting.close()
 
     def stop(self, *, at_once: bool = False) -> None:
         self.worker.stop(at_once=at_once)

@@ -11,12 +11,17 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from ropewalk.cli.load import Loaded, load_graphs
+from ropewalk.chat_parts import open_parts
+from ropewalk.chat_service import ChatWorker, demo_graph, serving_metrics
+from ropewalk.chat_settings import ChatSettings
+from ropewalk.cli.chat import chat_settings
+from ropewalk.cli.load import load_graphs
 from ropewalk.cli.opening import opened, store_choice
 from ropewalk.cli.screen import Screen, printable
+from ropewalk.cli.serve import aliases_of
 from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import DONE, INTERRUPTED, Trouble
-from ropewalk.runtime import QueuesRuns, RunStore, Worker
+from ropewalk.runtime import Graph, QueuesRuns, RunStore, Worker
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,8 +31,7 @@ def worker(options: argparse.Namespace) -> int:
     screen = Screen(as_json=options.json)
     _log_to_stderr()
     with contextlib.redirect_stdout(screen.output_of_nodes()):
-        loaded = load_graphs(options.targets)
-        status = asyncio.run(_work(loaded, options, screen))
+        status = asyncio.run(_work(chat_settings(options), options, screen))
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -35,33 +39,42 @@ def worker(options: argparse.Namespace) -> int:
     return status
 
 
-async def _work(loaded: Sequence[Loaded], options: argparse.Namespace, screen: Screen) -> int:
-    store, shown = _store_of(loaded, options.store)
+async def _work(settings: ChatSettings, options: argparse.Namespace, screen: Screen) -> int:
+    loaded = load_graphs(settings.graphs)
+    graphs = [one.graph for one in loaded] or [demo_graph()]
+    store, shown = _store_of(graphs, options.store or settings.store)
+    bus = options.bus or os.environ.get("NATS_URL") or (None if loaded else settings.bus)
+    parts = None if bus is None else open_parts(bus, settings.sessions, name=f"worker-{settings.pod_id}")
     try:
-        graphs = [one.graph for one in loaded]
         try:
-            worker = Worker(
-                graphs,
-                concurrency=options.concurrency,
-                lease=options.lease,
-                on_mismatch=options.on_mismatch,
-                grace=options.grace,
-            )
+            works = ChatWorker(graphs, parts, settings, aliases=aliases_of(loaded), **_options(options))
         except (TypeError, ValueError) as error:
             raise Trouble(str(error)) from error
-        names = [graph.name for graph in graphs]
-        _tell(screen, "worker_started", worker, graphs=", ".join(names), store=shown)
-        stopped = _stop_at_signals(worker, screen)
-        await worker.run()
-        _tell(screen, "worker_stopped", worker)
+        names = ", ".join(graph.name for graph in graphs)
+        _tell(screen, "worker_started", works.worker, graphs=names, store=shown)
+        stopped = _stop_at_signals(works.worker, screen)
+        with serving_metrics(works, options.metrics_host, options.metrics_port):
+            await works.run()
+        _tell(screen, "worker_stopped", works.worker)
         return INTERRUPTED if len(stopped) > 1 else DONE
     finally:
+        if parts is not None:
+            await parts.close()
         await store.close()
 
 
-def _store_of(loaded: Sequence[Loaded], given: str | None) -> tuple[RunStore, str]:
+def _options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "concurrency": options.concurrency,
+        "lease": options.lease,
+        "on_mismatch": options.on_mismatch,
+        "grace": options.grace,
+    }
+
+
+def _store_of(graphs: Sequence[Graph[Any]], given: str | None) -> tuple[RunStore, str]:
     """Return the one store of all graphs: that of the command, or that which the files give their graphs."""
-    stores = {id(one.graph.store): one.graph.store for one in loaded if one.graph.store is not None}
+    stores = {id(graph.store): graph.store for graph in graphs if graph.store is not None}
     if given is None and len(stores) > 1:
         raise Trouble(
             "The graphs have stores of their own, and a worker has one.",
@@ -80,8 +93,8 @@ def _store_of(loaded: Sequence[Loaded], given: str | None) -> tuple[RunStore, st
             do="Name a store that has one: --store postgresql://user@host/database",
             code="store_without_queue",
         )
-    for one in loaded:
-        one.graph.use_store(store)
+    for graph in graphs:
+        graph.use_store(store)
     return store, shown
 
 
