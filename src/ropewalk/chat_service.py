@@ -1,9 +1,11 @@
 """Puts the chat service together: a pod, a worker, or both in one process."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.chat_parts import ChatParts
@@ -98,7 +100,7 @@ class ChatWorker:
                 chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
                 self.answering = Answering(chat.desk, chat.ways, parts.requests)
                 self.ways = chat.ways
-        self.parts = parts
+        self.graphs = graphs
         opening = None if self.answering is None else self.answering.opening
         self.worker: Worker = Worker(graphs, opening=opening, on_drive=self._on_drive, **options)
 
@@ -124,6 +126,28 @@ class ChatWorker:
 
     def stop(self, *, at_once: bool = False) -> None:
         self.worker.stop(at_once=at_once)
+
+
+@contextlib.contextmanager
+def serving_metrics(works: ChatWorker, host: str, port: int | None) -> Iterator[None]:
+    """Serve a worker's ``/metrics`` meanwhile; without a port nothing is. Raises `PartMissing` and OSError."""
+    if port is None:
+        yield
+        return
+    try:
+        from ropewalk.chat.metrics import register, serve_metrics, told_series, worker_series  # noqa: PLC0415
+        from ropewalk.server.metrics import Metrics, watch  # noqa: PLC0415
+    except ImportError as error:
+        raise PartMissing("Measuring", "metrics") from error
+    metrics = Metrics(metadata.version("ropewalk"))
+    watch(works.graphs, metrics)
+    if works.answering is not None and works.ways is not None:
+        register(metrics.registry, worker_series(works.answering), told_series(works.ways.told, works.ways.bus))
+    stop = serve_metrics(metrics.registry, host, port)
+    try:
+        yield
+    finally:
+        stop()
 
 
 class Gateway:
@@ -154,6 +178,7 @@ class Gateway:
             max_age_seconds=settings.buffer_seconds,
             missing_seconds=settings.missing_seconds,
         )
+        self._listener: Listener | None = None
         self.relay = Relay(settings.pod_id, chat.service, chat.ways, limits)
         self.pod = Pod(
             settings.pod_id,
@@ -178,7 +203,15 @@ class Gateway:
         )
         policy = policy_of(doors.allowed_hosts, doors.allowed_origins, checks_hosts=not doors.asks_who)
         self.app = create_pod_app(asked, policy)
-        self._listener: Listener | None = None
+        try:  # the extra is optional: a pod works without being measured
+            from ropewalk.chat.metrics import pod_series, register, told_series  # noqa: PLC0415
+            from ropewalk.server.metrics import add_metrics  # noqa: PLC0415
+        except ImportError:
+            return
+        metrics = add_metrics(
+            self.app, self.app.router, chat.service, asked.keeper, version=metadata.version("ropewalk")
+        )
+        register(metrics.registry, pod_series(self.pod, self.relay), told_series(chat.ways.told, parts.bus))
 
     def open_socket(self, host: str, port: int) -> socket.socket:
         """Bind the socket; port 0 is any free one. Raises OSError."""

@@ -46,8 +46,15 @@ class Answering:
         self._requests = requests
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
+        self.taken = 0
+        """Requests that were handed to this worker."""
         self.admitted = 0
         self.buried = 0
+
+    @property
+    def writing(self) -> int:
+        """How many answers are told at the moment."""
+        return len(self._writing)
 
     def start(self) -> None:
         """Begin to take requests from the bus."""
@@ -123,6 +130,7 @@ class Answering:
             await asyncio.gather(*map(self._take, deliveries))
 
     async def _take(self, delivery: Delivery) -> None:
+        self.taken += 1
         request: WorkflowRequest | None = None
         try:
             request = read_request(delivery.body)
