@@ -26,6 +26,8 @@ class Appended:
     """How many chunks the message has now."""
     refused: bool = False
     """Somebody else writes the message now: their fence is higher than ours. Or the message is over."""
+    skipped: int = 0
+    """How many of the given ones the message had already: ``first`` is the place of the one behind them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

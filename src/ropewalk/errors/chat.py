@@ -15,10 +15,15 @@ class BusUnavailable(ChatProblem, ConnectionError):
     code = "bus_unavailable"
 
     def __init__(self, what: str, where: str, why: str) -> None:
+        self._told = (what, where, why)
         super().__init__(
             f"{what} at {where} could not be used: {why.rstrip('.')}. Nothing that was accepted is lost: the run store "
             "has it. Look at whether the server runs and can be reached, then try again."
         )
+
+    def again(self) -> "BusUnavailable":
+        """Return the same once more: of many that waited together each raises one of its own."""
+        return BusUnavailable(*self._told)
 
 
 class ChunkRefused(ChatProblem):

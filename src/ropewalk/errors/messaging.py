@@ -7,6 +7,8 @@ class RedisProblem(RopewalkError):
     """What every error of this package is."""
 
     code = "redis_problem"
+    why: str = ""
+    """What the server or the connection said, where it is one of these that went wrong."""
 
 
 class RedisUnavailable(RedisProblem, ConnectionError):
@@ -15,6 +17,7 @@ class RedisUnavailable(RedisProblem, ConnectionError):
     code = "redis_unavailable"
 
     def __init__(self, where: str, why: str) -> None:
+        self.why = why
         super().__init__(
             f"Redis at {where} could not be used: {why}. The call may have been carried out all the same if it was a "
             "write. Look at whether the server runs and can be reached, then try again."
@@ -25,6 +28,7 @@ class RedisRefused(RedisProblem):
     code = "redis_refused"
 
     def __init__(self, where: str, what: str, why: str) -> None:
+        self.why = f"it refused {what}: {why}"
         super().__init__(f"Redis at {where} refused {what}: {why.rstrip('.')}. {self.advice()}")
 
     def advice(self) -> str:

@@ -46,6 +46,11 @@ def is_trouble(reply: object) -> bool:
     return isinstance(reply, redis.exceptions.RedisError)
 
 
+def is_missing_script(reply: object) -> bool:
+    """Whether a reply in a batch says that the server does not know the script yet."""
+    return isinstance(reply, redis.exceptions.NoScriptError)
+
+
 def _name(asked: Ask) -> str:
     match asked:
         case Run(script):

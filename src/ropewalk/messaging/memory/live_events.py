@@ -1,0 +1,51 @@
+"""The live events of runs within one process."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from ropewalk.contracts.live_events import Cursor, OnAsked
+
+_MOST_WAITING = 10_000
+"""How many batches may wait for one reader that does not read."""
+
+
+class MemoryLiveEvents:
+    """What drivers and readers of this process share."""
+
+    def __init__(self) -> None:
+        self._readers: dict[str, list[asyncio.Queue[list[bytes]]]] = {}
+        self._answers: list[OnAsked] = []
+        self.dropped = 0
+
+    def say(self, run_id: str, bodies: list[bytes]) -> None:
+        for reader in self._readers.get(run_id, ()):
+            try:
+                reader.put_nowait(list(bodies))
+            except asyncio.QueueFull:
+                self.dropped += len(bodies)
+
+    async def answer(self, on_asked: OnAsked) -> None:
+        self._answers.append(on_asked)
+
+    @asynccontextmanager
+    async def follow(self, run_id: str, after: Cursor) -> AsyncGenerator[AsyncIterator[list[bytes]]]:
+        reader = asyncio.Queue[list[bytes]](_MOST_WAITING)
+        self._readers.setdefault(run_id, []).append(reader)
+        kept = [bodies for on_asked in self._answers if (bodies := on_asked(run_id, after))]
+        try:
+            yield _told(kept, reader)
+        finally:
+            self._readers[run_id].remove(reader)
+            if not self._readers[run_id]:
+                del self._readers[run_id]
+
+    async def close(self) -> None:
+        self._answers.clear()
+
+
+async def _told(kept: list[list[bytes]], reader: asyncio.Queue[list[bytes]]) -> AsyncIterator[list[bytes]]:
+    for bodies in kept:
+        yield bodies
+    while True:
+        yield await reader.get()

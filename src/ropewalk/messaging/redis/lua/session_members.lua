@@ -1,0 +1,3 @@
+-- Return the living members.
+-- KEYS: set, ends
+return pruned(KEYS[1], KEYS[2])
