@@ -36,6 +36,7 @@ CHOICES = (Choice("a#1", 0, (Route("b"), Route("c", RawJson(b'{"x":1}')))), Choi
 FACTS = [
     RunStarted("g", "p", SHAPE.initial(Log(log=["a"]))),
     RunStarted("g", "p", [], CHOICES, fork_of="other", fork_at=7),
+    RunStarted("g", "p", SHAPE.initial(Log()), request="d", behind="r", webhook="u", turn=3, note={"n": [1, "x"]}),
     StepFinished("a#1", "a", 1, []),
     StepFinished("a#1", "a", 2, WRITES, (Route("b"),), CHOICES, "text"),
     StepFinished("a#1", "a", 1, [], ()),

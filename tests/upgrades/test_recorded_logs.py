@@ -86,6 +86,7 @@ def test_a_recorded_run_is_folded_to_what_it_was(version, run_id, kept, tmp_path
         pauses = [[pause.id, pause.kind, pause.node, pause.payload] for pause in run.pauses]
         assert pauses == recorded["pauses"]
         assert len(await run.history()) == len(recorded["bodies"])
+        assert await run.note() is None
         if run.status != "RUNNING":
             assert len([event async for event in run.events()]) == len(recorded["bodies"])
         await store.close()

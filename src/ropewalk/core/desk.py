@@ -6,12 +6,12 @@ It is one file because each of these is a few lines around the same fold.
 import asyncio
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ropewalk.codec import legible
+from ropewalk.codec import ANY, legible, stored_form
 from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
 from ropewalk.core.drive import Settings
 from ropewalk.core.engine import Engine
@@ -101,13 +101,13 @@ class Desk:
         if run_id in self._runs:
             raise RunExists(run_id)
         writes = self.shape.initial(state) if state is not None else []
+        started = RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)
+        started = _with_origin(started, origin)
         schedule = self._schedule(run_id)
         engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
         run: Run[Any] = Run(run_id, self, engine, for_workers=create is not None)
         self._runs[run_id] = run
-        started = RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)
-        facts: list[Fact] = [started._replace(request=origin.request, behind=origin.behind, webhook=origin.webhook)]
-        run.begin(asyncio.create_task(self._admit(run, engine, facts, origin, submit=create)))
+        run.begin(asyncio.create_task(self._admit(run, engine, [started], origin, submit=create)))
         return run
 
     async def _admit(
@@ -133,6 +133,7 @@ class Desk:
                 fork_at=at,
                 owner=origin.owner,
                 session=origin.session,
+                turn=origin.turn,
             )
             return await (submit or self.store.create)(record, bodies)
 
@@ -197,6 +198,11 @@ class Desk:
     def driven(self) -> list[Run[Any]]:
         """Every run that this process drives at the moment."""
         return [*self._held.values()]
+
+    async def note_of(self, record: RunRecord) -> Mapping[str, Any] | None:
+        """Return the note with which the run was admitted, by one read; None when it has none."""
+        entries = await self._store_of(record.run_id).read(record.run_id, after=record.fork_at, limit=1)
+        return read_entry(*entries[0]).data.get("note") if entries else None
 
     async def load(self, run_id: str) -> Engine:
         """Return a fold of what the store has; it may look but not write."""
@@ -356,10 +362,10 @@ class Desk:
         schedule = self._schedule(new_id)
         feed = await self._fold_until(run, schedule, at)
         at = schedule.number
-        facts: list[Fact] = [
-            RunStarted(self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at, limit=self.max_iterations)
-        ]
-        facts += edits
+        started = RunStarted(
+            self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at, limit=self.max_iterations
+        )
+        facts: list[Fact] = [_with_origin(started, origin), *edits]
         engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
         fork: Run[Any] = Run(new_id, self, engine)
         self._runs[new_id] = fork
@@ -395,6 +401,14 @@ class Desk:
         if state is not None:
             self.shape.mirror(engine.schedule.union(), state)
             show_all(self.shows, state, engine.schedule)
+
+
+def _with_origin(started: RunStarted, origin: Origin) -> RunStarted:
+    """Return the first fact with what is to be found of its origin later. Raises `NotStorable`."""
+    note = None if origin.note is None else stored_form(ANY, dict(origin.note), "The note of a run's origin")[1]
+    return started._replace(
+        request=origin.request, behind=origin.behind, webhook=origin.webhook, turn=origin.turn, note=note
+    )
 
 
 def _loaded(schedule: Schedule, body: bytes) -> bool:

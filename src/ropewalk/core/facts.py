@@ -41,14 +41,18 @@ class RunStarted(NamedTuple):
     """The run that must have stopped before this one may begin."""
     webhook: str | None = None
     """Who wants to be told when it stops."""
+    turn: int | None = None
+    """Which of its session's runs it is."""
+    note: Mapping[str, Any] | None = None
+    """What the door that admitted it wants to find again."""
 
     def data(self) -> dict[str, Any]:
         state = {field: value for field, _, value in _writes(self.writes)}
         data: dict[str, Any] = {"graph": self.graph, "plan": self.plan, "state": state}
         data["max_node_iterations"] = self.limit
-        for name, value in (("request", self.request), ("behind", self.behind), ("webhook", self.webhook)):
-            if value is not None:
-                data[name] = value
+        origin = {"request": self.request, "behind": self.behind, "webhook": self.webhook}
+        origin |= {"turn": self.turn, "note": self.note}
+        data |= {name: value for name, value in origin.items() if value is not None}
         if self.fork_of is not None:
             data |= {"fork_of": self.fork_of, "fork_at": self.fork_at}
         return _with_choices(data, self.choices)
@@ -252,7 +256,7 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             fork = data.get("fork_of")
             writes += shape.defaults_beyond(data["state"]) * (fork is None)
             head = (data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
-            origin = (data.get("request"), data.get("behind"), data.get("webhook"))
+            origin = [data.get(name) for name in ("request", "behind", "webhook", "turn", "note")]
             return RunStarted(*head, data["max_node_iterations"], *origin)
         case "step_finished":
             routes = tuple(map(route_of, data["routes"])) if "routes" in data else None

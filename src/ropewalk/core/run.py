@@ -17,7 +17,7 @@ from ropewalk.codec import ANY, legible
 from ropewalk.contracts import RunRecord
 from ropewalk.core.arguments import check
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact, RunStopped, StateEdited, read_entry
+from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
 from ropewalk.core.offers import show_all
 from ropewalk.core.origin import NO_ORIGIN, Origin
@@ -211,6 +211,15 @@ class Run(Generic[S]):
         if store is None:
             return [logged.to_entry() for logged in self._read_now().feed.kept()]
         return [read_entry(number, body) for number, body in await store.read(self.run_id)]
+
+    async def note(self) -> Mapping[str, Any] | None:
+        """Return what the door that admitted the run left for itself; None when it left nothing."""
+        await self._settled()
+        store = self._desk.store
+        if store is not None:
+            return await self._desk.note_of(await store.look(self.run_id))
+        started = [logged.fact for logged in self._read_now().feed.kept() if isinstance(logged.fact, RunStarted)]
+        return started[-1].note if started else None
 
     async def picture(self, format: Form = "svg") -> str:
         """Return the graph's picture with what the run did, as text: which nodes ran, run, wait or failed, how often,
