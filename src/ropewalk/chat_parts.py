@@ -37,7 +37,7 @@ def memory_parts() -> ChatParts:
 
     return ChatParts(
         requests=memory.MemoryChatRequests(),
-        bus=memory.MemoryPodBus(),
+        bus=memory.MemoryPodBus(memory.MemoryPodHub()),
         live=memory.MemoryLiveEvents(),
         log=memory.MemoryChunkLog(),
         registry=memory.MemorySessionRegistry(),
@@ -57,7 +57,7 @@ def open_parts(bus: str, sessions: str, *, name: str) -> ChatParts:
     from ropewalk.messaging.redis.async_client import AsyncRedisClient  # noqa: PLC0415  as above
     from ropewalk.messaging.redis.chunk_log import RedisChunkLog  # noqa: PLC0415
     from ropewalk.messaging.redis.config import RedisConfig  # noqa: PLC0415
-    from ropewalk.messaging.redis.registry import RedisSessionRegistry  # noqa: PLC0415
+    from ropewalk.messaging.redis.session_registry import RedisSessionRegistry  # noqa: PLC0415
 
     connection = NatsConnection(bus, name=name)
     client = AsyncRedisClient(RedisConfig(sessions))

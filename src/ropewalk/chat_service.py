@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ropewalk.chat.desk import ChatDesk
     from ropewalk.chat.outlet import Ways
     from ropewalk.server.listening import Listener
+    from ropewalk.workers.broadcasting import Broadcasting
 
 
 def demo_graph() -> Graph[Any]:
@@ -92,13 +93,14 @@ class ChatWorker:
         self.broadcasting: Broadcasting | None = None
         self.ways: Ways | None = None
         if parts is not None:
-            from ropewalk.chat.answering import Answering  # noqa: PLC0415  as above
-            from ropewalk.workers.broadcasting import Broadcasting  # noqa: PLC0415
+            from ropewalk.workers import broadcasting  # noqa: PLC0415  as above
 
-            self.broadcasting = Broadcasting(parts.live)
+            self.broadcasting = broadcasting.Broadcasting(parts.live)
             if any("messages" in graph.desk.shape.fields for graph in graphs):
                 chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
-                self.answering = Answering(chat.desk, chat.ways, parts.requests)
+                from ropewalk.chat import answering  # noqa: PLC0415  as above
+
+                self.answering = answering.Answering(chat.desk, chat.ways, parts.requests)
                 self.ways = chat.ways
         self.graphs = graphs
         opening = None if self.answering is None else self.answering.opening

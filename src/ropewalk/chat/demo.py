@@ -3,8 +3,11 @@
 import asyncio
 from typing import Any
 
+from pydantic import Field
+
 from ropewalk.core.context import Context
-from ropewalk.core.state import GraphState, History, LastValue
+from ropewalk.core.buffers import History, LastValue
+from ropewalk.core.state import GraphState
 
 MODEL = "demo-gpt"
 PAUSE_SECONDS = 0.1
@@ -20,7 +23,7 @@ class DemoChat(GraphState):
     """A conversation."""
 
     messages: History[dict[str, Any]]
-    context: LastValue[dict[str, Any]] = {}
+    context: LastValue[dict[str, Any]] = Field(default_factory=dict[str, Any])
 
 
 def answer_to(message: str) -> list[str]:

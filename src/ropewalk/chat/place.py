@@ -48,7 +48,8 @@ class Place:
         if name == self.log and at == self.at + 1 and not self.is_catching:
             self._deliver([frame_of(name, at, chunk)], [chunk])
         else:
-            self._on_gap()
+            if name == self.log and not self.is_catching:
+                self._on_gap()
             self.catch_up()
 
     @property

@@ -56,6 +56,8 @@ class Request:
     on_busy: OnBusy = "parallel"
     webhook: str | None = None
     """Where it is told that the run paused or ended."""
+    note: Mapping[str, Any] | None = None
+    """What the door wants to find again with the run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +154,7 @@ class RunService:
         await self._check_limits(caller)
         async with self._sessions.admitting(request.session, request.on_busy, caller) as behind:
             origin = Origin(
-                owner=caller.owner, session=request.session, request=digest, behind=behind, webhook=request.webhook
+                owner=caller.owner, session=request.session, request=digest, behind=behind, webhook=request.webhook, note=request.note
             )
             try:
                 run = await self._begun(drawn, state, run_id, origin)

@@ -1,0 +1,63 @@
+"""Graphs that tests talk to."""
+
+import asyncio
+from typing import Any
+
+from ropewalk import END, START, Context, Graph, GraphState, History, LastValue, ScriptedModel, ToolCall, ToolGraph, tool
+from ropewalk.agent.options import ToolLoopOptions
+
+
+class Talk(GraphState):
+    messages: History[dict[str, Any]]
+    context: LastValue[dict[str, Any]] = {}
+
+
+chat: Graph[Talk] = Graph(Talk, name="chat")
+
+
+@chat.node
+async def answer(state: Talk, ctx: Context) -> dict[str, Any]:
+    """Say the words of the message, one by one, as slowly as it asks (``slow``), or fail (``fail``)."""
+    said = state.messages[-1]["content"]
+    words = f"{len(state.messages)}: {said}".split(" ")
+    for at, word in enumerate(words):
+        ctx.emit({"type": "text", "text": word if at == len(words) - 1 else f"{word} "})
+        await asyncio.sleep(0.05 if "slow" in said else 0.001)
+    if "fail" in said:
+        raise RuntimeError("secret words of the node")
+    return {"messages": {"role": "assistant", "content": " ".join(words)}}
+
+
+chat.add_edge(START, "answer").add_edge("answer", END)
+
+
+class Quiet(GraphState):
+    messages: History[dict[str, Any]]
+    context: LastValue[dict[str, Any]] = {}
+
+
+quiet: Graph[Quiet] = Graph(Quiet, name="quiet")
+
+
+@quiet.node
+async def think(state: Quiet) -> dict[str, Any]:
+    """Say nothing before the answer, which is what the client asked for."""
+    return {"messages": {"role": "assistant", "content": f"context: {sorted(state.context.items())}"}}
+
+
+quiet.add_edge(START, "think").add_edge("think", END)
+
+
+@tool("Send a letter.", pause_before_execution=True)
+async def send_letter(to: str) -> str:
+    return f"sent to {to}"
+
+
+clerk = ToolGraph("clerk")
+clerk.add_tool_node(
+    "clerk",
+    [send_letter],
+    ScriptedModel([ToolCall("send_letter", {"to": "Ann"}), "It is sent."]),
+    ToolLoopOptions(max_iterations=5),
+)
+clerk.add_edge(START, "clerk").add_edge("clerk", END)
