@@ -74,6 +74,8 @@ async function approvesInTheAiSdk() {
   check(chat.messages.length, before + 2, "a message of its own");
   assert.equal(chat.error, undefined);
   check(chat.text, ["Sent, signed by Bob."], "the answer to a question");
+  const ended = chat.messages.flatMap((message) => message.parts).filter((part) => part.state === "output-available");
+  check(ended.map((part) => part.output), ["signed by Bob"], "the result of the call that was approved");
 
   const other = new Chat("mailer", "c-no", { sendAutomaticallyWhen });
   await other.sendMessage({ text: "write" });
@@ -81,6 +83,37 @@ async function approvesInTheAiSdk() {
   await other.addToolApprovalResponse({ id: asked.approval.id, approved: false, reason: "too early" });
   await until(() => other.text.at(-1) === "Not sent: too early", "a rejection with its reason");
   checks += 1;
+}
+
+async function runsToolsInTheAiSdk() {
+  const chat = new Chat("finder", "c-find");
+  await chat.sendMessage({ text: "Ann and Nobody" });
+  assert.equal(chat.error, undefined);
+  const tools = chat.last.parts.filter((part) => part.type === "dynamic-tool");
+  check(tools.map((part) => [part.toolName, part.state, part.input]), [
+    ["look_up", "output-available", { name: "Ann" }],
+    ["look_up", "output-error", { name: "Nobody" }],
+  ], "the calls of a tool loop");
+  check(tools[0].output, "Ann, Rope Street 7", "a result");
+  check(tools[1].errorText, "look_up failed. LookupError: no such person", "a failure that the model was told");
+  check(chat.text.length, 2, "a part for each reply of the model");
+  assert.match(chat.text.at(-1), /^They live at Ann/);
+  check(chat.last.parts.some((part) => part.type === "reasoning"), true, "what it thought");
+  assert.ok(chat.last.metadata.usage.output_tokens > 0);
+}
+
+async function approvesSeveralInTheAiSdk() {
+  const sendAutomaticallyWhen = lastAssistantMessageIsCompleteWithApprovalResponses;
+  const chat = new Chat("handyman", "c-burn", { sendAutomaticallyWhen });
+  await chat.sendMessage({ text: "burn one and burn two" });
+  const asked = chat.last.parts.filter((part) => part.state === "approval-requested");
+  check(asked.length, 2, "two approvals at once");
+  await chat.addToolApprovalResponse({ id: asked[0].approval.id, approved: true });
+  await chat.addToolApprovalResponse({ id: asked[1].approval.id, approved: false, reason: "keep it" });
+  await until(() => chat.text.length > 0 && chat.status === "ready", "the end of the turn");
+  const tools = chat.last.parts.filter((part) => part.type === "dynamic-tool");
+  check(tools.map((part) => part.state), ["output-available", "output-denied"], "each ends as it was answered");
+  assert.match(chat.text.at(-1), /one is ashes; burn was not run/);
 }
 
 async function comesBackInTheAiSdk() {
@@ -137,7 +170,10 @@ async function approvesInAgUi() {
   const first = await run(one);
   check(first.finished.outcome.type, "interrupt", "an interrupt");
   const [approval] = first.finished.outcome.interrupts;
-  check([approval.reason, approval.toolCallId], ["tool_call", "call_1"], "that of a tool call");
+  check(approval.reason, "tool_call", "that of a tool call");
+  const called = one.messages.flatMap((message) => message.toolCalls ?? []);
+  check(called.map((call) => [call.id, call.function.name, JSON.parse(call.function.arguments)]),
+    [[approval.toolCallId, "send_letter", { to: "Ann" }]], "the call that waits");
   const resume = [{ interruptId: approval.id, status: "resolved", payload: { approve: true } }];
   const second = await run(one, { resume });
   const [question] = second.finished.outcome.interrupts;
@@ -145,9 +181,28 @@ async function approvesInAgUi() {
   const third = await run(one, { resume: [{ interruptId: question.id, status: "resolved", payload: "Bob" }] });
   check(third.finished.outcome.type, "success", "the end");
   check(one.messages.at(-1).content, "Sent, signed by Bob.", "the answer");
+  const calls = one.messages.flatMap((message) => message.toolCalls ?? []);
+  check(calls.length, 1, "the call is told once, over all stretches");
+  const results = one.messages.filter((message) => message.role === "tool").map((message) => message.content);
+  check(results, ["signed by Bob"], "and so is its result");
 }
 
-for (const part of [talksToTheAiSdk, approvesInTheAiSdk, comesBackInTheAiSdk, talksToAgUi, approvesInAgUi]) {
+async function runsToolsInAgUi() {
+  const one = agent("finder", "t-find", "Ann and Nobody");
+  const { finished } = await run(one);
+  check(finished.outcome.type, "success", "a tool loop");
+  const calls = one.messages.flatMap((message) => message.toolCalls ?? []);
+  check(calls.map((call) => JSON.parse(call.function.arguments)), [{ name: "Ann" }, { name: "Nobody" }], "its calls");
+  const results = one.messages.filter((message) => message.role === "tool").map((message) => message.content);
+  check(results, ["Ann, Rope Street 7", "look_up failed. LookupError: no such person"], "their results");
+  assert.match(one.messages.at(-1).content, /^They live at Ann/);
+}
+
+const parts = [
+  talksToTheAiSdk, approvesInTheAiSdk, runsToolsInTheAiSdk, approvesSeveralInTheAiSdk, comesBackInTheAiSdk,
+  talksToAgUi, approvesInAgUi, runsToolsInAgUi,
+];
+for (const part of parts) {
   try {
     await part();
   } catch (error) {

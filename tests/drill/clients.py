@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.server.serving import Served
-from tests.server.talking import broken, echo, mailer, mute
+from tests.server.talking import broken, clerk, echo, finder, handyman, mailer, mute
 
 PACKAGES = ("ai@6.0.326", "@ag-ui/client@1.0.0")
 SCRIPT = Path(__file__).with_suffix(".mjs")
@@ -35,7 +35,8 @@ def met() -> Findings:
     """Serve graphs, and let the clients talk to them. Raises `ClientsMissing`."""
     with tempfile.TemporaryDirectory() as folder:
         _install(Path(folder))
-        with Served(echo(), echo(name="slow", seconds=0.15), mute(), broken(), mailer()) as served:
+        slow, loops = echo(name="slow", seconds=0.15), (mailer(), finder(), handyman())
+        with Served(echo(), slow, mute(), broken(), clerk(), *loops) as served:
             command = ["node", "clients.mjs", served.url]
             ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     last = (ran.stdout.strip().splitlines() or ["{}"])[-1]

@@ -1,14 +1,40 @@
 """A run's events in the words of chat user interfaces: pure functions, told one event after the other."""
 
+import asyncio
+import json
 from typing import Any
 
-import pytest
+from tests.server.talking import finder, look_up, mailer
 
+from ropewalk import (
+    END,
+    START,
+    Agent,
+    Graph,
+    Retrying,
+    RetryPolicy,
+    ScriptedModel,
+    ScriptedReply,
+    ToolCall,
+    ToolGraph,
+    ToolLoopOptions,
+)
+from ropewalk.errors import ModelStreamBroken
 from ropewalk.events import Event
 from ropewalk.server.encoders.ag_ui import AgUi
-from ropewalk.server.encoders.heard import Heard, Hearing, StepEnded, Text, TextEnds
+from ropewalk.server.encoders.heard import Hearing
 from ropewalk.server.encoders.openai_chunks import ChatChunks
 from ropewalk.server.encoders.ui_messages import UiMessages
+from ropewalk.server.encoders.words import (
+    Heard,
+    StepEnded,
+    Text,
+    TextEnds,
+    ToolCalled,
+    ToolDropped,
+    ToolEnded,
+    ToolTold,
+)
 
 
 def event(id: str, type: str, node: str | None = "say", **data: Any) -> Event:
@@ -53,6 +79,13 @@ def test_another_attempt_that_says_the_same_is_passed_over() -> None:
     assert text_of(heard(*first, failed, *second, end)) == "row your boat|"
 
 
+def test_another_attempt_that_says_less_is_shown_as_it_is() -> None:
+    first = [BEGAN, event("1.2", "text", text="row your boat")]
+    failed = event("2", "step_failed", step="say#1", attempt=1, code="node_failed", message="")
+    second = [event("2.2", "text", text="row"), event("3", "step_finished", step="say#1", attempt=2, text="row")]
+    assert text_of(heard(*first, failed, *second)) == "row your boat|row|"
+
+
 def test_another_attempt_that_says_something_else_is_a_part_of_its_own() -> None:
     first = [BEGAN, event("1.2", "text", text="row your")]
     again = event("2", "reset", None, reason="taken_over", epoch=2, explicit=False)
@@ -79,31 +112,40 @@ def test_a_step_that_asks_has_ended_for_readers() -> None:
     assert StepEnded("say", "say#1") in heard(BEGAN, asked)
 
 
-TOOL = {"tool": "add", "call_id": "c1", "arguments": {"a": 1}}
-RUN = [
-    event("1", "run_started", None, graph="g"),
-    BEGAN,
-    event("1.2", "thinking", text="hm"),
-    event("1.3", "text", text="hi"),
-    event("2", "tool_started", step="say#1", name="start 1.1", nth=1, value=TOOL),
-    event("3", "tool_finished", step="say#1", name="tool 1.1", nth=1, value={**TOOL, "status": "ok", "result": 2}),
-    event("4", "model_replied", step="say#1", name="model 1", nth=1, value={}, usage={"input_tokens": 3, "cost": None}),
-    event("4.1", "custom", progress=0.5),
-    event("5", "unheard_of", step="say#1"),
-    event("6", "step_finished", step="say#1", attempt=1, text="hi"),
-    event("7", "run_done", None),
-]
+def told(graph: Graph[Any], text: str, *answers: Any) -> list[Event]:
+    """Return what a run of a tool loop tells its readers, through all its questions."""
+
+    async def follow() -> list[Event]:
+        run = graph.start(graph.drawing.state_class(messages=[{"role": "user", "content": text}]))  # type: ignore[misc]
+        events = [event async for event in run.events()]
+        for answer in answers:
+            await run.answer(run.pauses[0].id, answer)
+            events += [event async for event in run.events(after=events[-1].id)]
+        return events
+
+    return asyncio.run(follow())
 
 
-def test_a_run_in_the_words_of_the_ai_sdk() -> None:
-    hearing, chunks = Hearing(), UiMessages("r1", "m1")
-    told = [
-        *chunks.begin(),
-        *(chunk for one in RUN for each in hearing.hear(one) for chunk in chunks.say(each)),
-        *chunks.answer("hi"),
-        *chunks.end(hearing.usage),
-    ]
-    assert [chunk["type"] for chunk in told] == [
+def in_order(types: list[str]) -> list[str]:
+    """Return types without those that repeat the one before."""
+    return [one for i, one in enumerate(types) if not i or types[i - 1] != one]
+
+
+def in_ui(events: list[Event], chunks: UiMessages | None = None) -> list[dict[str, Any]]:
+    hearing, chunks = Hearing(), chunks or UiMessages("r1", "m1")
+    said = [chunk for event in events for one in hearing.hear(event) for chunk in chunks.say(one)]
+    return [*chunks.begin(), *said, *chunks.answer(None), *chunks.end(hearing.usage)]
+
+
+def in_ag_ui(events: list[Event], kind: str = "run_done") -> list[dict[str, Any]]:
+    hearing, chunks = Hearing(), AgUi("r1", thread="t", run="x")
+    said = [chunk for event in events for one in hearing.hear(event) for chunk in chunks.say(one)]
+    return [*chunks.begin(), *said, *chunks.end({"n": 1}, hearing.usage, kind=kind)]
+
+
+def test_a_tool_loop_in_the_words_of_the_ai_sdk() -> None:
+    chunks = in_ui(told(finder(), "Ann and Nobody"))
+    assert in_order([chunk["type"] for chunk in chunks]) == [
         "start",
         "start-step",
         "reasoning-start",
@@ -111,31 +153,40 @@ def test_a_run_in_the_words_of_the_ai_sdk() -> None:
         "reasoning-end",
         "text-start",
         "text-delta",
+        *["tool-input-start", "tool-input-delta"] * 2,
+        "text-end",
         "tool-input-available",
         "tool-output-available",
-        "data-custom",
+        "tool-output-error",
+        "text-start",
+        "text-delta",
         "text-end",
         "finish-step",
         "finish",
     ]
-    assert told[-1]["messageMetadata"]["usage"] == {"input_tokens": 3}
-    assert told[7] == {
-        "type": "tool-input-available",
-        "toolCallId": "c1",
-        "toolName": "add",
-        "input": {"a": 1},
-        "dynamic": True,
-    }
-
-
-def test_a_run_in_the_words_of_ag_ui() -> None:
-    hearing, events = Hearing(), AgUi("r1", thread="t", run="x")
-    told = [
-        *events.begin(),
-        *(told for one in RUN for each in hearing.hear(one) for told in events.say(each)),
-        *events.end({"n": 1}, hearing.usage, kind="run_done"),
+    calls = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
+    assert [(one["toolName"], one["input"]) for one in calls] == [
+        ("look_up", {"name": "Ann"}),
+        ("look_up", {"name": "Nobody"}),
     ]
-    assert [one["type"] for one in told] == [
+    pieces = [
+        one["inputTextDelta"]
+        for one in chunks
+        if one.get("toolCallId") == calls[0]["toolCallId"] and "inputTextDelta" in one
+    ]
+    assert json.loads("".join(pieces)) == {"name": "Ann"}
+    done = next(one for one in chunks if one["type"] == "tool-output-available")
+    assert (done["toolCallId"], done["output"]) == (calls[0]["toolCallId"], "Ann, Rope Street 7")
+    failed = next(one for one in chunks if one["type"] == "tool-output-error")
+    assert failed["errorText"] == "look_up failed. LookupError: no such person"
+    usage = chunks[-1]["messageMetadata"]["usage"]
+    assert (usage["model_calls"], usage["tool_calls"]) == (2, 2)
+    assert usage["output_tokens"] > 0
+
+
+def test_a_tool_loop_in_the_words_of_ag_ui() -> None:
+    events = in_ag_ui(told(finder(), "Ann and Nobody"))
+    assert in_order([one["type"] for one in events]) == [
         "RUN_STARTED",
         "STEP_STARTED",
         "REASONING_START",
@@ -145,26 +196,112 @@ def test_a_run_in_the_words_of_ag_ui() -> None:
         "REASONING_END",
         "TEXT_MESSAGE_START",
         "TEXT_MESSAGE_CONTENT",
-        "TOOL_CALL_START",
-        "TOOL_CALL_ARGS",
+        *["TOOL_CALL_START", "TOOL_CALL_ARGS"] * 2,
+        "TEXT_MESSAGE_END",
         "TOOL_CALL_END",
         "TOOL_CALL_RESULT",
-        "CUSTOM",
+        "TEXT_MESSAGE_START",
+        "TEXT_MESSAGE_CONTENT",
         "TEXT_MESSAGE_END",
         "STEP_FINISHED",
         "STATE_SNAPSHOT",
         "RUN_FINISHED",
     ]
-    assert told[-1]["outcome"] == {"type": "success"}
-    assert told[-1]["usage"] == [{"inputTokens": 3}]
+    started = [one["toolCallId"] for one in events if one["type"] == "TOOL_CALL_START"]
+    for call_id, name in zip(started, ("Ann", "Nobody"), strict=True):
+        pieces = [one["delta"] for one in events if one["type"] == "TOOL_CALL_ARGS" and one["toolCallId"] == call_id]
+        assert json.loads("".join(pieces)) == {"name": name}
+    results = [(one["toolCallId"], one["content"]) for one in events if one["type"] == "TOOL_CALL_RESULT"]
+    assert results == [
+        (started[0], "Ann, Rope Street 7"),
+        (started[1], "look_up failed. LookupError: no such person"),
+    ]
+    assert events[-1]["outcome"] == {"type": "success"}
+    assert events[-1]["usage"][0]["outputTokens"] > 0
 
 
-@pytest.mark.parametrize("status", ["rejected", "error", "ok"])
-def test_how_a_tool_ended_is_told_also_to_who_did_not_hear_it_begin(status: str) -> None:
-    ended = event("3", "tool_result", **TOOL, status=status, result=2, error=None if status == "ok" else "no")
-    chunks = [chunk["type"] for one in heard(ended) for chunk in UiMessages("r", "m").say(one)]
-    ends = {"rejected": "tool-output-denied", "error": "tool-output-error", "ok": "tool-output-available"}
-    assert chunks == ["tool-input-available", ends[status]]
+def test_a_tool_loop_says_each_reply_once_to_who_was_there_and_to_who_comes_late() -> None:
+    everything = told(finder(), "Ann")
+    entries = [event for event in everything if "." not in event.id]
+    assert text_of(heard(*everything)) == "Let me look.|They live at Ann, Rope Street 7.|"
+    assert text_of(heard(*entries)) == text_of(heard(*everything))
+    calls = [one for one in heard(*entries) if isinstance(one, ToolCalled | ToolEnded)]
+    assert [type(one).__name__ for one in calls] == ["ToolCalled", "ToolCalled", "ToolEnded"]
+    for cut in range(len(everything)):  # what was missed live is in the entry
+        late = [event for event in everything[cut:] if "." not in event.id]
+        assert text_of(heard(*everything[:cut], *late)) == "Let me look.|They live at Ann, Rope Street 7.|"
+
+
+def test_what_a_tool_says_is_told_and_is_no_part_of_the_answer() -> None:
+    events = told(mailer(), "write", {"approve": True}, "Bob")
+    assert text_of(heard(*events)) == "I will write to Ann.|Sent, signed by Bob.|"
+    (progress,) = [one for one in in_ui(events) if one["type"] == "data-tool-progress"]
+    assert (progress["data"]["toolName"], progress["data"]["data"]) == ("send_letter", {"envelope": "Ann"})
+    (custom,) = [one for one in in_ag_ui(events) if one["type"] == "CUSTOM"]
+    assert (custom["name"], custom["value"]["data"]) == ("tool_progress", {"envelope": "Ann"})
+
+
+def test_an_approval_of_a_real_call_is_asked_in_the_sdks_own_way() -> None:
+    chunks = in_ui(told(mailer(), "write"))
+    called = next(one for one in chunks if one["type"] == "tool-input-available")
+    asked = next(one for one in chunks if one["type"] == "tool-approval-request")
+    assert asked["toolCallId"] == called["toolCallId"]
+    assert sum(one["type"] == "tool-input-available" for one in chunks) == 1
+    (interrupt,) = in_ag_ui(told(mailer(), "write"), "run_paused")[-1]["outcome"]["interrupts"]
+    assert (interrupt["reason"], interrupt["metadata"]["payload"]["tool"]) == ("tool_call", "send_letter")
+
+
+def test_arguments_that_a_person_has_changed_are_told_again() -> None:
+    chunks = in_ui(told(mailer(), "write", {"approve": True, "arguments": {"to": "Eve"}}))
+    assert [one["input"] for one in chunks if one["type"] == "tool-input-available"] == [{"to": "Ann"}, {"to": "Eve"}]
+
+
+def test_a_rejected_call_is_denied() -> None:
+    chunks = in_ui(told(mailer(), "write", {"approve": False, "reason": "too early"}))
+    assert [one["type"] for one in chunks if one["type"].startswith("tool-output")] == ["tool-output-denied"]
+
+
+def test_a_reply_that_begins_anew_takes_back_the_call_it_was_writing() -> None:
+    broken = ScriptedReply(
+        text="One moment.", tool_calls=[ToolCall("look_up", {"name": "Ann"})], error=ModelStreamBroken("cut")
+    )
+    graph: ToolGraph[Any] = ToolGraph("again")
+    model = Retrying(ScriptedModel([broken, "One moment. I need no tool."]), RetryPolicy(backoff_seconds=0.001))
+    graph.add_tool_node("agent", [look_up], model, ToolLoopOptions(stream=True))
+    events = told(graph.add_edge(START, "agent").add_edge("agent", END), "Ann")
+    assert text_of(heard(*events)) == "One moment. I need no tool.|", "what is the same is passed over"
+    (dropped,) = [one for one in heard(*events) if isinstance(one, ToolDropped)]
+    assert dropped.tool == "look_up"
+    types = [one["type"] for one in in_ag_ui(events)]
+    assert types.index("TOOL_CALL_END") < types.index("TOOL_CALL_RESULT") < types.index("RUN_FINISHED")
+    assert [one["type"] for one in in_ui(events) if one["type"].startswith("tool-")][-1] == "tool-input-error"
+
+
+def test_the_words_of_an_agent_that_another_one_asked_are_not_the_answer() -> None:
+    inner = Agent(name="scout", model=ScriptedModel(["Inner words."]), options=ToolLoopOptions(stream=True))
+    model = ScriptedModel([ToolCall("scout", {"task": "look"}), "Outer words."])
+    graph: ToolGraph[Any] = ToolGraph("asks")
+    graph.add_tool_node("agent", [inner.as_tool()], model, ToolLoopOptions(stream=True))
+    events = told(graph.add_edge(START, "agent").add_edge("agent", END), "Ann")
+    assert text_of(heard(*events)) == "Outer words.|"
+    said = [one.data["text"] for one in heard(*events) if isinstance(one, ToolTold)]
+    assert "".join(said) == "Inner words."
+
+
+def test_a_node_may_tell_anything_else() -> None:
+    custom = event("4.1", "custom", progress=0.5)
+    (chunk,) = [chunk for one in heard(custom) for chunk in UiMessages("r", "m").say(one)]
+    assert chunk == {"type": "data-custom", "data": {"node": "say", "data": {"progress": 0.5}}, "transient": True}
+    assert heard(event("5", "unheard_of", step="say#1")) == []
+
+
+def test_what_the_client_knows_of_a_call_is_not_told_again() -> None:
+    events = told(mailer(), "write", {"approve": True}, "Bob")
+    paused = next(i for i, one in enumerate(events) if one.type == "run_paused")
+    call = next(one for one in heard(*events) if isinstance(one, ToolCalled))
+    chunks = in_ui(events[paused + 1 :], UiMessages("r", "m", {call.call_id: {"to": "Ann"}}))
+    assert "tool-input-available" not in [one["type"] for one in chunks]
+    assert "tool-output-available" in [one["type"] for one in chunks]
 
 
 def test_parts_of_text_stand_apart_in_a_completion() -> None:

@@ -5,15 +5,13 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic_core import to_json
 from tests.server.graphs import plan, quick, talk
 from tests.server.serving import Served, until
+from tests.server.talking import handyman, look_up, mailer
 
-from ropewalk.codec import RawJson
-from ropewalk.core.facts import Answered, Paused, StepRecorded
-from ropewalk.core.feed import Logged
+from ropewalk import END, START, LLMMessage, ScriptedModel, ScriptedReply, ToolCall, ToolGraph, ToolState, Usage
 from ropewalk.server.measuring import Measuring
-from ropewalk.server.metrics import Metrics
+from ropewalk.server.metrics import Metrics, watch
 
 
 @pytest.fixture(scope="module")
@@ -100,37 +98,74 @@ def test_paths_that_nobody_serves_are_one_label(served: Served) -> None:
     assert not any("nobody" in part for key in found for part in key)
 
 
-def recorded(kind: str, value: Any, **usage: float | None) -> Any:
-    return StepRecorded("s#1", "s", kind, 1, RawJson(to_json(value)), kind, usage or None)
+def priced(name: str = "priced") -> ToolGraph[Any]:
+    """A tool loop whose model tells what it used and what that cost."""
+    used = Usage(input_tokens=7, output_tokens=3, cached_tokens=2, cost=0.25)
+    unknown = Usage(input_tokens=1, output_tokens=1, cost=None)
+    calls = [ToolCall("look_up", {"name": "Ann"}), ToolCall("look_up", {"name": "Nobody"}), ToolCall("no_such", {})]
+    script = [ScriptedReply(tool_calls=calls, usage=used), ScriptedReply(text="Done.", usage=unknown)]
+    graph: ToolGraph[Any] = ToolGraph(name)
+    graph.add_tool_node("agent", [look_up], ScriptedModel(script, name="scripted-2"))
+    return graph.add_edge(START, "agent").add_edge("agent", END)
 
 
-REPLY = {"provider": "p", "model": "m", "finish": "stop"}
+def asked(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
 
 
-def test_models_and_tools_are_counted_by_few_labels() -> None:
+def answered(served: Served, graph: str, text: str, *values: Any) -> None:
+    """Run a tool loop to its end, answering whatever it asks."""
+    run_id = served.start(graph, asked(text))
+    for value in values:
+        pause = served.wait(run_id, "PAUSED")["pauses"][0]["id"]
+        said = served.client.post(f"/runs/{run_id}/answers/{pause}", json={"value": value})
+        assert said.status_code == 202, said.text
+        until(lambda pause=pause: pause not in [one["id"] for one in served.look(run_id)["pauses"]])
+    served.wait(run_id, "DONE")
+
+
+def test_what_models_and_tools_of_real_loops_do_is_counted() -> None:
+    with Served(priced(), mailer(), handyman()) as served:
+        answered(served, "priced", "go")
+        answered(served, "mailer", "write", True, "Bob")
+        answered(served, "mailer", "write", {"approve": False, "reason": "no"})
+        answered(served, "handyman", "weigh feather", {"approve": True})
+        answered(served, "handyman", "transfer 7", {"happened": True, "result": "moved"})
+        answered(served, "handyman", "transfer 8", {"approve": False})
+        found = told(served)
+    assert found["ropewalk_llm_requests_total", "scripted-2", "scripted", "tool_calls"] == 1
+    assert found["ropewalk_llm_requests_total", "scripted-2", "scripted", "stop"] == 1
+    assert found["ropewalk_llm_tokens_total", "scripted-2", "scripted", "input"] == 8
+    assert found["ropewalk_llm_tokens_total", "scripted-2", "scripted", "output"] == 4
+    assert found["ropewalk_llm_tokens_total", "scripted-2", "scripted", "cached"] == 2
+    assert found["ropewalk_llm_cost_usd_total", "scripted-2", "scripted"] == 0.25
+    assert found["ropewalk_tool_calls_total", "ok", "look_up"] == 1
+    assert found["ropewalk_tool_calls_total", "error", "look_up"] == 1
+    assert found["ropewalk_tool_calls_total", "refused", "no_such"] == 1
+    assert found["ropewalk_tool_calls_total", "ok", "send_letter"] == 1
+    assert found["ropewalk_tool_calls_total", "rejected", "send_letter"] == 1
+    assert found["ropewalk_tool_duration_seconds_count", "send_letter"] == 1, "what did not run took no time"
+    assert ("ropewalk_tool_duration_seconds_count", "no_such") not in found
+    assert found["ropewalk_tool_calls_total", "unknown", "transfer"] == 1
+    assert found["ropewalk_tool_unknown_outcome_total", "transfer"] == 1
+    assert found["ropewalk_pauses_total", "mailer", "approval"] == 2
+    assert found["ropewalk_pauses_total", "mailer", "question"] == 1
+    assert found["ropewalk_approvals_total", "approved", "mailer"] == 1
+    assert found["ropewalk_approvals_total", "rejected", "mailer"] == 1
+    assert found["ropewalk_approvals_total", "happened", "handyman"] == 1
+    assert found["ropewalk_approval_wait_seconds_count", "mailer"] == 3
+
+
+def test_names_that_models_make_up_are_few_labels() -> None:
+    calls = [ToolCall(f"made_up_{i}", {}) for i in range(300)]
+    graph: ToolGraph[Any] = ToolGraph("dreamer")
+    graph.add_tool_node("agent", [], ScriptedModel([calls, "Done."]))
     metrics = Metrics("1")
-    measuring = Measuring(metrics)
-    facts: list[Any] = [
-        recorded("model_replied", REPLY, model_calls=1, input_tokens=7, cost=0.5),
-        recorded("model_replied", REPLY, model_calls=1, input_tokens=3, cost=None),
-        recorded("tool_finished", {"tool": "add", "status": "ok", "seconds": 0.2}),
-        recorded("tool_finished", {"tool": "add", "status": "unknown"}),
-        recorded("step_recorded", {"tool": "none"}),
-        Paused("p_1", "approval", "s", "s#1", RawJson(b"{}")),
-        Answered("p_1", "s", RawJson(b'{"approve": false, "reason": "no"}')),
-    ]
-    facts += [recorded("tool_finished", {"tool": f"made up {i}", "status": "ok"}) for i in range(300)]
-    measuring.logged("g", "r1", [Logged(number, float(number), fact) for number, fact in enumerate(facts, 1)])
+    watch([graph.add_edge(START, "agent").add_edge("agent", END)], metrics)
+    graph.run_sync(ToolState(messages=[LLMMessage(role="user", content="go")]))
     found = samples(metrics.text().decode())
-    assert found["ropewalk_llm_requests_total", "m", "p", "stop"] == 2
-    assert found["ropewalk_llm_tokens_total", "m", "p", "input"] == 10
-    assert found["ropewalk_llm_cost_usd_total", "m", "p"] == 0.5
-    assert found["ropewalk_tool_calls_total", "ok", "add"] == 1
-    assert found["ropewalk_tool_unknown_outcome_total", "add"] == 1
-    assert found["ropewalk_tool_duration_seconds_sum", "add"] == 0.2
-    assert found["ropewalk_approvals_total", "rejected", "g"] == 1
-    assert found["ropewalk_tool_calls_total", "ok", "other"] == 101
-    assert sum(key[0] == "ropewalk_tool_calls_total" for key in found) == 202
+    assert found["ropewalk_tool_calls_total", "refused", "other"] == 100
+    assert sum(key[0] == "ropewalk_tool_calls_total" for key in found) == 201
 
 
 def test_what_is_timed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,8 @@ def test_a_turn_in_the_words_of_ag_ui(served: Served) -> None:
 def test_an_interrupt_is_resumed_and_what_was_said_is_not_said_again(served: Served) -> None:
     user = {"id": "m1", "role": "user", "content": "write"}
     (interrupt,) = agent(served, "mailer", user)[-1]["outcome"]["interrupts"]
-    before = {"id": "m2", "role": "assistant", "content": "I will write to Ann."}
+    call = {"id": interrupt["toolCallId"], "type": "function", "function": {"name": "send_letter", "arguments": "{}"}}
+    before = {"id": "m2", "role": "assistant", "content": "I will write to Ann.", "toolCalls": [call]}
     entry = {"interruptId": interrupt["id"], "status": "cancelled"}
     events = agent(served, "mailer", user, before, runId="r2", resume=[entry])
     assert "".join(one.get("delta", "") for one in events) == "Not sent: None"

@@ -3,11 +3,11 @@
 A graph is chat-shaped when its state has ``messages``; the newest assistant's message is its answer.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ropewalk.errors import GraphNotFound, PauseNotFound, RequestMalformed
+from ropewalk.errors import GraphNotFound, PauseExpired, PauseNotFound, RequestMalformed
 from ropewalk.server.chat_replies import (
     Message,
     Reply,
@@ -18,7 +18,8 @@ from ropewalk.server.chat_replies import (
     value_of,
     without_notices,
 )
-from ropewalk.server.encoders.heard import Asked, Heard, Hearing, Stopped
+from ropewalk.server.encoders.heard import Hearing
+from ropewalk.server.encoders.words import Asked, Heard, Stopped
 from ropewalk.server.following import Reader
 from ropewalk.server.owned import Caller
 from ropewalk.server.runs import Request, RunService
@@ -38,6 +39,8 @@ class Turn:
     """How many messages the run began with, or had when this turn began."""
     said: str = ""
     """What was said of this run before this turn: a step that was answered begins anew, and may say it again."""
+    says_again: bool = True
+    """False: what was said stands in the log, as a tool loop's words do, and is not said again."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -108,16 +111,40 @@ class Chat:
         """Answer pauses of one run (pause id -> value). Raises `RunNotFound`, `PauseNotFound`, `AlreadyAnswered`."""
         looked = await self._service.look(caller, run_id)
         waits = {pause["id"]: pause for pause in looked["pauses"]}
+        says_again = await self._says_again(caller, run_id, answers)
         for pause_id, value in answers.items():
-            if pause_id in waits and waits[pause_id]["kind"] == "breakpoint":
-                if value is False or not isinstance(value, bool | str):
-                    raise PauseNotFound(run_id, pause_id, [])
-                await self._service.resume(caller, run_id)
-            else:
-                await self._service.answer(caller, run_id, pause_id, value)
+            await self._answer(caller, run_id, pause_id, value, kind=waits.get(pause_id, {}).get("kind"))
         messages = looked["state"].get("messages")
         given = len(messages) if isinstance(messages, list) else 0  # pyright: ignore[reportUnknownArgumentType]
-        return Turn(run_id=run_id, graph=looked["graph"], after=str(looked["entries"]), given=given)
+        after = str(looked["entries"])
+        return Turn(run_id=run_id, graph=looked["graph"], after=after, given=given, says_again=says_again)
+
+    async def _answer(self, caller: Caller, run_id: str, pause_id: str, value: Any, *, kind: str | None) -> None:
+        if kind == "breakpoint":
+            if value is False or not isinstance(value, bool | str):
+                raise PauseNotFound(run_id, pause_id, [])
+            await self._service.resume(caller, run_id)
+            return
+        try:
+            await self._service.answer(caller, run_id, pause_id, value)
+        except PauseExpired:  # nobody can answer any more, and a conversation has no other way to go on
+            await self._service.resume(caller, run_id)
+
+    async def _says_again(self, caller: Caller, run_id: str, pause_ids: Iterable[str]) -> bool:
+        """Tell whether a step that waits there begins anew with its first word; a tool loop does not: its words stand
+        in the log.
+        """
+        wanted, asking, loops = {*pause_ids}, set[str](), set[str]()
+        after: int | None = 0
+        while after is not None:
+            page = await self._service.history(caller, run_id, after=after)
+            for entry in page["items"]:
+                if entry["type"] == "model_replied":
+                    loops.add(entry["data"]["step"])
+                elif entry["type"] == "paused" and entry["data"]["pause"] in wanted:
+                    asking.add(entry["data"]["step"])
+            after = page["next"]
+        return not asking <= loops
 
     async def follow(self, caller: Caller, turn: Turn) -> "Listening":
         """Return the listener of a turn; `Listening.reader` is to be closed."""
@@ -132,7 +159,7 @@ class Listening:
     def __init__(self, service: RunService, caller: Caller, turn: Turn, reader: Reader) -> None:
         self.turn = turn
         self.reader = reader
-        self.hearing = Hearing(turn.said)
+        self.hearing = Hearing(turn.said if turn.says_again else "")
         self.end = End()
         self._service = service
         self._caller = caller

@@ -18,7 +18,7 @@ NOTICE = "This run waits for you."
 _ID = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}/p_[0-9a-f]+"
 _ANSWERS = re.compile(rf'"(approve|answer) ({_ID})')
 _REPLY = re.compile(
-    rf"\s*(approve|yes|y|ok|reject|no|n|answer)\b[\s,.:!]*?(?:\s({_ID}))?[\s,.:]*(?:$|\s(.*))",
+    rf"\s*(approve|yes|y|ok|reject|no|n|answer|happened)\b[\s,.:!]*?(?:\s({_ID}))?[\s,.:]*(?:$|\s(.*))",
     re.IGNORECASE | re.DOTALL,
 )
 _YES = frozenset({"approve", "yes", "y", "ok"})
@@ -34,7 +34,9 @@ class Reply:
     approve: bool | None
     """None: it is the answer to a question."""
     text: str
-    """The answer, or why not."""
+    """The answer, or why not; of a call that happened, its result."""
+    happened: bool = False
+    """A call whose outcome nobody knew did take place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,12 +60,21 @@ def _asks(run_id: str, pause: Mapping[str, Any]) -> str:
     if kind == "breakpoint":
         return f'It stopped at {pause["node"]}.\nReply "approve {place}" to let it go on.'
     told = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
-    if "tool" in told:
-        did = "has run" if told.get("when") == "after" else "wants to run"
-        what = f"The tool {told['tool']} {did} with {_shown(told.get('arguments'))}."
-    else:
-        what = _shown(payload)
-    return f'{what}\nReply "approve {place}", or "reject {place}" and why.'
+    what = _of_call(told) if "tool" in told else _shown(payload)
+    reply = f'{what}\nReply "approve {place}", or "reject {place}" and why.'
+    if told.get("outcome") == "unknown":
+        reply += f' If it took effect: "happened {place}" and its result.'
+    return reply
+
+
+def _of_call(told: Mapping[str, Any]) -> str:
+    """Return what is asked about a call of a tool: may it run, may its result count, what became of it."""
+    call = f"The tool {told['tool']}", f"with {_shown(told.get('arguments'))}"
+    if told.get("outcome") == "unknown":
+        return f"{call[0]} was interrupted {call[1]}; nobody knows whether it took effect. May it run again?"
+    if told.get("when") == "after":
+        return f"{call[0]} has run {call[1]}: {_shown(told.get('result'))}\nMay the result be used?"
+    return f"{call[0]} wants to run {call[1]}."
 
 
 def _shown(payload: Any) -> str:
@@ -99,18 +110,20 @@ def _read(text: str, asked: Mapping[str, str]) -> Reply | Unclear | None:
     if place is None and only is None:
         return Unclear(known=tuple(asked))
     approve = None if word == "answer" else word in _YES
-    return _reply(cast("str", place or only), approve, rest.strip())
+    return _reply(cast("str", place or only), approve, rest.strip(), happened=word == "happened")
 
 
-def _reply(place: str, approve: bool | None, text: str) -> Reply:
+def _reply(place: str, approve: bool | None, text: str, *, happened: bool = False) -> Reply:
     run_id, _, pause_id = place.rpartition("/")
-    return Reply(run_id=run_id, pause_id=pause_id, approve=approve, text=text)
+    return Reply(run_id=run_id, pause_id=pause_id, approve=approve, text=text, happened=happened)
 
 
 def value_of(reply: Reply, payload: Any) -> Any:
     """Return the answer as the run gets it: text for a question, yes or no else; a tool's with the reason, if any."""
     if reply.approve is None:
         return reply.text
+    if reply.happened:
+        return {"happened": True, "result": reply.text or None}
     if not reply.approve and reply.text and isinstance(payload, dict) and "tool" in payload:
         return {"approve": False, "reason": reply.text}
     return reply.approve
@@ -165,12 +178,17 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 
 
 def answer_in(state: Mapping[str, Any], given: int) -> str | None:
-    """Return the newest assistant's message of a state that began with ``given`` messages; None when there is none."""
+    """Return the newest assistant's message of a state that began with ``given`` messages, or the final output of a
+    tool loop whose last message has no text; None when there is neither.
+    """
     messages = state.get("messages")
-    if not isinstance(messages, list):
-        return None
-    new = cast("list[Any]", messages)[given:]
+    new = cast("list[Any]", messages)[given:] if isinstance(messages, list) else []
     for message in reversed(new):
         if isinstance(message, dict) and cast("dict[str, Any]", message).get("role") == "assistant":
-            return text_of(cast("dict[str, Any]", message)) or None
+            return text_of(cast("dict[str, Any]", message)) or _output_of(state)
     return None
+
+
+def _output_of(state: Mapping[str, Any]) -> str | None:
+    output = state.get("final_output")
+    return None if output is None else output if isinstance(output, str) else to_json(output).decode()

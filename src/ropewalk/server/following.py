@@ -15,6 +15,7 @@ from ropewalk.core.run import Run
 from ropewalk.errors import LimitReached, RopewalkError, RunNotFound
 from ropewalk.events import Event, parse_event_id
 from ropewalk.server.channel import KEPT_FRAMES, Channel, Cursor, Frame, frame_of
+from ropewalk.server.views import pause_data
 
 HEARTBEAT_SECONDS = 15.0
 _STUCK_SECONDS = 30
@@ -230,7 +231,7 @@ class Following:
             "after": (after or "")[:100],
             "status": str(standing.status),
             "state": standing.state,
-            "pauses": [{"id": p.id, "kind": p.kind, "node": p.node, "payload": p.payload} for p in standing.pauses],
+            "pauses": [pause_data(pause) for pause in standing.pauses],
         }
         event = Event(id=str(standing.number), type="snapshot", node=None, data=data)
         return [frame_of(run.run_id, event)], (standing.number, 0)

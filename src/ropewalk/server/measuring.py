@@ -16,6 +16,8 @@ _TIMED = 100_000
 _LABELS_KEPT = 200
 OTHER = "other"
 _STATUSES = {"run_done": "DONE", "run_failed": "FAILED", "run_cancelled": "CANCELLED"}
+_RAN = ("ok", "error")
+"""How a tool call ends that was timed: it ran here."""
 _TOKENS = {
     "input_tokens": "input",
     "output_tokens": "output",
@@ -142,13 +144,13 @@ class Measuring:
 
     def _recorded(self, fact: StepRecorded) -> None:
         usage = fact.usage
-        if fact.kind in ("tool_finished", "tool_result"):
+        if fact.kind == "tool_result":
             told = _object(fact.value)
             tool, status = self._tool(told.get("tool")), self._code(told.get("status", "ok"))
             self._sink.count("tool_calls_total", tool, status)
             if status == "unknown":
                 self._sink.count("tool_unknown_outcome_total", tool)
-            if isinstance(told.get("seconds"), int | float):
+            if status in _RAN and isinstance(told.get("seconds"), int | float):
                 self._sink.observe("tool_duration_seconds", told["seconds"], tool)
         elif usage and usage.get("model_calls"):
             self._model_used(_object(fact.value), usage)
@@ -169,10 +171,11 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def _decision(value: Any) -> str:
-    """Return what an answer decides: approved, rejected, expired; answered for what is no decision."""
+    """Return what an answer decides: approved, rejected, expired, happened; answered for what is no decision."""
     if isinstance(value, dict):
         told = cast("dict[str, Any]", value)
-        if told.get("expired"):
-            return "expired"
+        for word in ("expired", "happened"):
+            if told.get(word) is True:
+                return word
         value = told.get("approve")
     return "answered" if not isinstance(value, bool) else "approved" if value else "rejected"

@@ -60,9 +60,10 @@ def add_ui_routes(
         keeper.limiter.check_streams(service.following.readers, caller.owner)
         return await chat.follow(caller, turn)
 
-    def sent(listening: Listening, message_id: str) -> Response:
+    def sent(listening: Listening, message_id: str, calls: Mapping[str, Any] | None = None) -> Response:
         about = ui_messages.HEADERS | {"x-run-id": listening.turn.run_id}
-        return EncodedStream(listening.reader, _ui_messages(listening, message_id), about)
+        chunks = UiMessages(listening.turn.run_id, message_id, calls)
+        return EncodedStream(listening.reader, _ui_messages(listening, chunks), about)
 
     acts = (400, 401, 404, 409, 413, 415, 422, 429, 503)
 
@@ -79,8 +80,10 @@ def add_ui_routes(
         answers = _approvals(given.messages)
         if answers:
             turn = await chat.answer(caller, *_of_one_run(answers))
-            said = "".join(one["content"] for one in _from_parts(given.messages[-1:]))
-            return sent(await listen(caller, replace(turn, said=said)), str(given.messages[-1].get("id")))
+            message = given.messages[-1]
+            said = "".join(one["content"] for one in _from_parts([message]))
+            listening = await listen(caller, replace(turn, said=said))
+            return sent(listening, str(message.get("id")), _calls_in(message))
         turn = await chat.turn(caller, name, _from_parts(given.messages), session=given.id)
         return sent(await listen(caller, turn), _message_id(turn))
 
@@ -114,7 +117,7 @@ def add_ui_routes(
         else:
             turn = await chat.turn(caller, name, _plain(given.messages), session=given.threadId)
         listening = await listen(caller, turn)
-        events = AgUi(turn.run_id, thread=given.threadId, run=given.runId)
+        events = AgUi(turn.run_id, thread=given.threadId, run=given.runId, calls=_calls_told(given.messages))
         return EncodedStream(listening.reader, _ag_ui(listening, events), {"x-run-id": turn.run_id})
 
 
@@ -123,8 +126,7 @@ def _message_id(turn: Turn) -> str:
     return f"msg_{turn.run_id}_{turn.after or 0}"
 
 
-async def _ui_messages(listening: Listening, message_id: str) -> AsyncIterator[bytes]:
-    chunks = UiMessages(listening.turn.run_id, message_id)
+async def _ui_messages(listening: Listening, chunks: UiMessages) -> AsyncIterator[bytes]:
     yield sse(chunks.begin())
     async for heard in listening.heard():
         yield sse([chunk for one in heard for chunk in chunks.say(one)])
@@ -174,6 +176,19 @@ def _resumed(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _calls_in(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tool calls of the SDK's message that have not ended, by id -> their arguments."""
+    parts = [part for part in _parts(message) if not str(part.get("state")).startswith("output-")]
+    return {part["toolCallId"]: part.get("input") for part in parts if isinstance(part.get("toolCallId"), str)}
+
+
+def _calls_told(messages: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the ids of the tool calls in an AG-UI conversation that have not ended."""
+    ended = {one.get("toolCallId") for one in messages if one.get("role") == "tool"}
+    calls = [call for one in messages for call in _objects(one.get("toolCalls"))]
+    return {call["id"] for call in calls if isinstance(call.get("id"), str)} - ended
+
+
 def _of_one_run(answers: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the run and its answers by pause. Raises `RequestMalformed` for those of several runs."""
     runs = {place.rpartition("/")[0] for place in answers}
@@ -194,9 +209,12 @@ def _from_parts(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    parts = message.get("parts")
-    found = cast("list[Any]", parts) if isinstance(parts, list) else []
-    return [cast("dict[str, Any]", part) for part in found if isinstance(part, dict)]
+    return _objects(message.get("parts"))
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    found = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
 
 
 def _said_last(messages: Sequence[Mapping[str, Any]]) -> str:

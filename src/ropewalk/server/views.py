@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ropewalk.contracts import RunRecord
-from ropewalk.core.run import Standing
+from ropewalk.core.run import Pause, Standing
 from ropewalk.events import Entry, Event
 
 
@@ -30,13 +30,20 @@ def run_data(record: RunRecord, standing: Standing) -> dict[str, Any]:
         "status": str(standing.status),
         "entries": standing.number,
         "state": standing.state,
-        "pauses": [
-            {"id": pause.id, "kind": pause.kind, "node": pause.node, "payload": pause.payload}
-            for pause in standing.pauses
-        ]
-        if standing.status not in ("CANCELLED", "DONE")
-        else [],
+        "pauses": [] if standing.status in ("CANCELLED", "DONE") else [pause_data(pause) for pause in standing.pauses],
+        "usage": standing.usage,
         "error": {"code": standing.code, "node": standing.node, "message": standing.message} if failed else None,
+    }
+
+
+def pause_data(pause: Pause) -> dict[str, Any]:
+    """Return what is told of a pause, wherever it is told; without ``expires_at`` it can always be answered."""
+    return {
+        "id": pause.id,
+        "kind": pause.kind,
+        "node": pause.node,
+        "payload": pause.payload,
+        "expires_at": pause.expires_at,
     }
 
 

@@ -30,6 +30,7 @@ from ropewalk.errors import InputInvalid, Problem, RopewalkError, RunExists, Run
 from ropewalk.server.owned import ANYBODY
 from ropewalk.server.posting import NotDelivered, PostRefused, address_of, post, secret_of, signature
 from ropewalk.server.runs import Request, RunService
+from ropewalk.server.views import pause_data
 
 log = logging.getLogger("ropewalk")
 
@@ -155,10 +156,7 @@ class Webhooks:
         told |= {"graph": record.graph, "status": record.status, "session": record.session, "entry": record.last}
         told["at"] = record.updated
         if record.status == "PAUSED":
-            told["pauses"] = [
-                {"id": pause.id, "kind": pause.kind, "node": pause.node, "payload": pause.payload}
-                for pause in standing.pauses
-            ]
+            told["pauses"] = [pause_data(pause) for pause in standing.pauses]
         if record.status == "FAILED":
             told["error"] = {"code": standing.code, "node": standing.node}
         return to_json(told).decode()

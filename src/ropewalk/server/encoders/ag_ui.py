@@ -1,13 +1,14 @@
 """A run as events of the AG-UI protocol, version 1."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import to_json
 
-from ropewalk.server.encoders.heard import (
+from ropewalk.server.encoders.words import (
     Asked,
     Heard,
+    OfTools,
     StepBegan,
     StepEnded,
     Stopped,
@@ -16,7 +17,10 @@ from ropewalk.server.encoders.heard import (
     Thought,
     Told,
     ToolCalled,
+    ToolDropped,
     ToolEnded,
+    ToolTold,
+    ToolWritten,
     object_of,
 )
 
@@ -44,14 +48,16 @@ class AgUi:
     Our run goes on when it is answered; in AG-UI each stretch is a run of its own, named by the client.
     """
 
-    def __init__(self, run_id: str, *, thread: str, run: str) -> None:
+    def __init__(self, run_id: str, *, thread: str, run: str, calls: Iterable[str] = ()) -> None:
+        """``calls`` are the ids of tool calls that the client knows of."""
         self._run_id = run_id
         self._ids = {"threadId": thread, "runId": run}
         self._messages: dict[str, str] = {}
         """Node -> id of the text message that is open."""
         self._thoughts: dict[str, str] = {}
         self._steps: dict[str, str] = {}
-        self._calls: set[str] = set()
+        self._calls: dict[str, str | None] = dict.fromkeys(calls)
+        """Calls that have not ended, by id -> what was told of their arguments; None once all was."""
         self._asked: dict[str, Asked] = {}
         self._count = 0
         self.text = ""
@@ -76,19 +82,31 @@ class AgUi:
                 return [] if self._steps.pop(step, None) is None else [{"type": "STEP_FINISHED", "stepName": step}]
             case Stopped():
                 return self._stopped(heard)
-            case _:
-                return self._tools_and_questions(heard)
-
-    def _tools_and_questions(self, heard: ToolCalled | ToolEnded | Asked | Told) -> list[dict[str, Any]]:
-        match heard:
-            case ToolCalled(call_id=call_id, tool=tool, arguments=arguments):
-                return self._called(call_id, tool, arguments)
-            case ToolEnded():
-                return [*self._called(heard.call_id, heard.tool, heard.arguments), self._result(heard)]
             case Asked():
                 return self._ask(heard)
             case Told(data=data):
                 return [{"type": "CUSTOM", "name": "custom", "value": data}]
+            case _:
+                return self._of_tools(heard)
+
+    def _of_tools(self, heard: OfTools) -> list[dict[str, Any]]:
+        match heard:
+            case ToolWritten(call_id=call_id, tool=tool, text=text):
+                return self._written(call_id, tool, text)
+            case ToolDropped(call_id=call_id):
+                ends = self._call_ends(call_id)
+                del self._calls[call_id]
+                return [*ends, self._result(call_id, "The model began anew: this was not called.")]
+            case ToolCalled(call_id=call_id, tool=tool, arguments=arguments):
+                return self._called(call_id, tool, arguments)
+            case ToolTold(call_id=call_id, tool=tool, data=data):
+                told = {"toolCallId": call_id, "toolCallName": tool, "data": data}
+                return [{"type": "CUSTOM", "name": "tool_progress", "value": told}]
+            case ToolEnded(call_id=call_id):
+                called = self._called(call_id, heard.tool, heard.arguments)
+                self._calls.pop(call_id)  # some servers give a later call the same id
+                told = heard.result if heard.status == "ok" else heard.error or heard.status
+                return [*called, self._result(call_id, told)]
 
     def answer(self, text: str | None) -> list[dict[str, Any]]:
         """Return the events for a final answer that was not said yet."""
@@ -150,26 +168,34 @@ class AgUi:
         ends = ("REASONING_MESSAGE_END", "REASONING_END")
         return [] if message is None else [{"type": kind, "messageId": message} for kind in ends]
 
-    def _called(self, call_id: str, tool: str, arguments: Any) -> list[dict[str, Any]]:
-        if call_id in self._calls:
-            return []
-        self._calls.add(call_id)
-        return [
-            {"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": tool},
-            {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": to_json(arguments).decode()},
-            {"type": "TOOL_CALL_END", "toolCallId": call_id},
-        ]
+    def _written(self, call_id: str, tool: str, text: str) -> list[dict[str, Any]]:
+        begun: list[dict[str, Any]] = []
+        if call_id not in self._calls:
+            begun.append({"type": "TOOL_CALL_START", "toolCallId": call_id, "toolCallName": tool})
+        self._calls[call_id] = (self._calls.get(call_id) or "") + text
+        return [*begun, {"type": "TOOL_CALL_ARGS", "toolCallId": call_id, "delta": text}] if text else begun
 
-    def _result(self, ended: ToolEnded) -> dict[str, Any]:
-        told = ended.result if ended.status == "ok" else ended.error or ended.status
+    def _called(self, call_id: str, tool: str, arguments: Any) -> list[dict[str, Any]]:
+        if call_id in self._calls and self._calls[call_id] is None:
+            return []
+        begun = self._written(call_id, tool, "" if self._calls.get(call_id) else to_json(arguments).decode())
+        return [*begun, *self._call_ends(call_id)]
+
+    def _call_ends(self, call_id: str) -> list[dict[str, Any]]:
+        if call_id in self._calls and self._calls[call_id] is None:
+            return []
+        self._calls[call_id] = None
+        return [{"type": "TOOL_CALL_END", "toolCallId": call_id}]
+
+    def _result(self, call_id: str, told: Any) -> dict[str, Any]:
         content = told if isinstance(told, str) else to_json(told).decode()
-        about = {"messageId": self._new_id(), "toolCallId": ended.call_id, "role": "tool"}
+        about = {"messageId": self._new_id(), "toolCallId": call_id, "role": "tool"}
         return {"type": "TOOL_CALL_RESULT", **about, "content": content}
 
     def _ask(self, asked: Asked) -> list[dict[str, Any]]:
         self._asked[asked.pause_id] = asked
         payload = object_of(asked.payload)
-        if asked.kind == "approval" and isinstance(payload.get("call_id"), str):
+        if asked.kind == "approval" and isinstance(payload.get("call_id"), str) and payload.get("when") != "after":
             return self._called(payload["call_id"], str(payload.get("tool")), payload.get("arguments"))
         return []
 
@@ -183,6 +209,7 @@ class AgUi:
     def _all_closed(self) -> list[dict[str, Any]]:
         closed = [event for node in [*self._thoughts] for event in self._thought_ends(node)]
         closed += [event for node in [*self._messages] for event in self._text_ends(node)]
+        closed += [event for call_id in [*self._calls] for event in self._call_ends(call_id)]
         closed += [{"type": "STEP_FINISHED", "stepName": step} for step in self._steps]
         self._steps.clear()
         return closed

@@ -3,9 +3,11 @@
 A run tells its events for readers who can take something back: after a failed attempt the text of the next one replaces
 it. Other people's streams only grow. So:
 
-1. Text is counted by node. The step's entry, which has all of it, gives only what was not heard yet.
+1. Text is counted by node. The entry that has all of it, a model's reply or the end of the step, gives only what was
+   not heard yet; a reply is a part of its own.
 2. When an attempt starts over, what it says again is passed over as long as it is the same; where it differs, the part
    ends and another one begins with all of it.
+3. What tools do is read by `heard_tools`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,91 +15,20 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ropewalk.events import LAST_OF_A_STRETCH, Event
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A piece of what a node says."""
-
-    node: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextEnds:
-    """What this node says next is a part of its own."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class Thought:
-    """A piece of what a model thinks aloud."""
-
-    node: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepBegan:
-    node: str
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepEnded:
-    node: str
-    step: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCalled:
-    """A tool begins, or waits for somebody to approve it."""
-
-    call_id: str
-    tool: str
-    arguments: Any
-
-
-@dataclass(frozen=True, slots=True)
-class ToolEnded:
-    call_id: str
-    tool: str
-    arguments: Any
-    status: str
-    """ok, or why there is no result: error, refused, rejected, expired, unknown."""
-    result: Any
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The run waits for an answer to this."""
-
-    pause_id: str
-    kind: str
-    node: str
-    payload: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Anything else that a node told its readers."""
-
-    node: str | None
-    data: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The run paused or ended."""
-
-    kind: str
-    code: str | None
-    message: str | None
-
-
-Heard = Text | TextEnds | Thought | StepBegan | StepEnded | ToolCalled | ToolEnded | Asked | Told | Stopped
+from ropewalk.server.encoders.heard_tools import ToolHearing, is_inner, is_unusable
+from ropewalk.server.encoders.words import (
+    Asked,
+    Heard,
+    StepBegan,
+    StepEnded,
+    Stopped,
+    Text,
+    TextEnds,
+    Thought,
+    Told,
+    ToolTold,
+    object_of,
+)
 
 
 @dataclass(slots=True)
@@ -124,6 +55,7 @@ class Hearing:
         self.pauses: dict[str, Asked] = {}
         """Questions that are open."""
         self._said = said
+        self._tools = ToolHearing()
         self._voices: dict[str, _Voice] = {}
         self._nodes: dict[str, str] = {}
         """Step -> node of what is in flight."""
@@ -137,15 +69,11 @@ class Hearing:
             case "text":
                 yield from self._text(node, str(data.get("text", "")))
             case "thinking":
-                yield Thought(node, str(data.get("text", "")))
-            case "step_started":
-                self._nodes[str(data.get("step"))] = node
-                yield StepBegan(node, str(data.get("step")))
-            case "step_finished":
-                yield from self._finished(node, data)
-            case "step_failed":
-                self._over(node)
-                yield StepEnded(node, self._ended(data))
+                yield _thought(node, data)
+            case "model_replied":
+                yield from self._replied(node, data)
+            case "step_started" | "step_finished" | "step_failed":
+                yield from self._step(event.type, node, data)
             case "reset":
                 yield from self._reset(event.node, data)
             case "paused":
@@ -155,7 +83,22 @@ class Hearing:
             case "snapshot":
                 yield from self._snapshot(data)
             case _:
+                yield from self._tools.hear(event, data)
                 yield from _heard_alone(event, data)
+
+    def _step(self, kind: str, node: str, data: Mapping[str, Any]) -> Iterator[Heard]:
+        step, text = str(data.get("step")), data.get("text")
+        if kind == "step_started":
+            self._nodes[step] = node
+            yield StepBegan(node, step)
+            return
+        if kind == "step_failed":
+            yield from self._over(node)
+        elif isinstance(text, str):
+            yield from self._whole(node, text)
+        yield from self._tools.drop(node)
+        self._nodes.pop(step, None)
+        yield StepEnded(node, step)
 
     # -- text ---------------------------------------------------------------------------------------------------------
 
@@ -183,35 +126,50 @@ class Hearing:
         voice.said += new
         yield Text(node, new)
 
-    def _finished(self, node: str, data: Mapping[str, Any]) -> Iterator[Heard]:
-        text = data.get("text")
+    def _replied(self, node: str, data: Mapping[str, Any]) -> Iterator[Heard]:
+        """Take in a model's reply that is in the log: its text is said for good, then come its calls."""
+        if is_unusable(data):
+            if not is_inner(data):
+                yield from self._over(node)
+            return
+        message = object_of(object_of(data.get("value")).get("message"))
+        text = _text_of(message.get("content"))
+        if text and not is_inner(data):
+            yield from self._whole(node, text)
+        elif (voice := self._voices.get(node)) is not None and not voice.heard:
+            yield from self._part_ends(node)  # of an attempt at this reply that was void
+        yield from self._tools.proposed(data)
+
+    def _whole(self, node: str, text: str) -> Iterator[Heard]:
+        """Take in all of what was said, now that it stands in the log."""
         voice = self._voices.get(node)
-        if isinstance(text, str):
-            heard = 0 if voice is None else voice.heard
-            if heard < len(text):
-                yield from self._text(node, text[heard:])
-            voice = self._voices[node]
-            voice.heard = max(0, voice.heard - len(text))
-            if not voice.heard:
-                del self._voices[node]
+        heard = 0 if voice is None else voice.heard
+        if heard < len(text):
+            yield from self._text(node, text[heard:])
+        voice = self._voices[node]
+        voice.heard = max(0, voice.heard - len(text))
+        if not voice.heard:
+            if voice.again and voice.again != voice.before:  # this attempt said less than what was shown
                 yield TextEnds(node)
-        yield StepEnded(node, self._ended(data))
+                yield Text(node, voice.again)
+            yield from self._part_ends(node)
 
-    def _ended(self, data: Mapping[str, Any]) -> str:
-        step = str(data.get("step"))
-        self._nodes.pop(step, None)
-        return step
+    def _part_ends(self, node: str) -> Iterator[Heard]:
+        del self._voices[node]
+        yield TextEnds(node)
 
-    def _over(self, node: str) -> None:
+    def _over(self, node: str) -> Iterator[Heard]:
         """Note that what the node said in this attempt is void."""
+        yield from self._tools.drop(node)
         voice = self._voices.get(node)
         if voice is not None:
             voice.before, voice.again, voice.heard = voice.said, "", 0
 
     def _reset(self, node: str | None, data: Mapping[str, Any]) -> Iterator[Heard]:
         """Start over: every node, or (a live event) one of them, with what it had said up to there."""
+        yield from self._tools.drop(node)
         for one in [*self._voices] if node is None else [node]:
-            self._over(one)
+            yield from self._over(one)
         if node is not None and data.get("text"):
             yield from self._text(node, str(data["text"]))
         if node is None:
@@ -222,7 +180,7 @@ class Hearing:
     # -- questions and tools ------------------------------------------------------------------------------------------
 
     def _paused(self, node: str, data: Mapping[str, Any]) -> Iterator[Heard]:
-        self._over(node)
+        yield from self._over(node)
         step = str(data.get("step"))
         if self._nodes.pop(step, None) is not None:
             yield StepEnded(node, step)
@@ -242,19 +200,9 @@ class Hearing:
                 self.usage[name] = self.usage.get(name, 0) + amount
 
 
-def object_of(value: Any) -> dict[str, Any]:
-    """Return a JSON object; an empty one for what is none."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
 def _heard_alone(event: Event, data: Mapping[str, Any]) -> Iterator[Heard]:
     """Yield what an event means whatever came before it."""
     match event.type:
-        case "tool_started" | "tool_call":
-            told = _told(data)
-            yield ToolCalled(str(told.get("call_id")), str(told.get("tool")), told.get("arguments"))
-        case "tool_finished" | "tool_result":
-            yield _tool_ended(_told(data))
         case "custom":
             yield Told(event.node, event.data)
         case _ if event.type in LAST_OF_A_STRETCH:
@@ -263,13 +211,16 @@ def _heard_alone(event: Event, data: Mapping[str, Any]) -> Iterator[Heard]:
             pass
 
 
-def _told(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an entry tells: its value, where it is one of a step's records."""
-    return object_of(data.get("value")) or dict(data)
+def _thought(node: str, data: Mapping[str, Any]) -> Heard:
+    """Return what a model thinks; that of an agent which another one asked belongs to its call."""
+    text = str(data.get("text", ""))
+    if "call_id" in data:
+        return ToolTold(str(data["call_id"]), str(data.get("tool")), {"thinking": text})
+    return Thought(node, text)
 
 
-def _tool_ended(told: Mapping[str, Any]) -> ToolEnded:
-    error = told.get("error")
-    status = str(told.get("status") or ("error" if error else "ok"))
-    call = (str(told.get("call_id")), str(told.get("tool")), told.get("arguments"))
-    return ToolEnded(*call, status, told.get("result"), None if error is None else str(error))
+def _text_of(content: Any) -> str:
+    """Return a message's text, whether its content is text or parts."""
+    if isinstance(content, list):
+        return "".join(str(object_of(part).get("text", "")) for part in cast("list[Any]", content))
+    return content if isinstance(content, str) else ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ropewalk.server.encoders.heard import Heard, Text, TextEnds, Thought
+from ropewalk.server.encoders.words import Heard, Text, TextEnds, Thought
 
 DONE = b"data: [DONE]\n\n"
 

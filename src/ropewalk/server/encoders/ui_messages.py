@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ropewalk.server.encoders.heard import (
+from ropewalk.server.encoders.words import (
     Asked,
     Heard,
+    OfTools,
     Stopped,
     Text,
     TextEnds,
     Thought,
     Told,
     ToolCalled,
+    ToolDropped,
     ToolEnded,
+    ToolTold,
+    ToolWritten,
     object_of,
 )
 
@@ -24,14 +28,17 @@ _NO_RESULT = ("rejected", "expired")
 class UiMessages:
     """Makes the chunks of one assistant's message, in order: `begin`, `say` for each thing heard, `end`."""
 
-    def __init__(self, run_id: str, message_id: str) -> None:
-        """``message_id`` is that of a message of the client which goes on, or a new one's."""
+    def __init__(self, run_id: str, message_id: str, calls: Mapping[str, Any] | None = None) -> None:
+        """``message_id`` is that of a message of the client which goes on, or a new one's; ``calls`` are the tool calls
+        in that message, by id -> their arguments.
+        """
         self._run_id = run_id
         self._message_id = message_id
         self._open: dict[tuple[str, str], str] = {}
         """(text or reasoning, node) -> id of the part that is open."""
         self._count = 0
-        self._calls: set[str] = set()
+        self._calls: dict[str, Any] = dict(calls or {})
+        """Calls that have not ended, by id -> their arguments; None while they are written."""
         self.text = ""
         self.approvals: set[str] = set()
         """Pauses that were asked in the SDK's own way."""
@@ -53,10 +60,8 @@ class UiMessages:
                 return self._piece("reasoning", node, text)
             case TextEnds(node=node):
                 return [*self._closed("reasoning", node), *self._closed("text", node)]
-            case ToolCalled(call_id=call_id, tool=tool, arguments=arguments):
-                return self._called(call_id, tool, arguments)
-            case ToolEnded():
-                return [*self._called(heard.call_id, heard.tool, heard.arguments), _ended(heard)]
+            case ToolWritten() | ToolDropped() | ToolCalled() | ToolTold() | ToolEnded():
+                return self._of_tools(heard)
             case Asked():
                 return self._asked(heard)
             case Told(node=node, data=data):
@@ -65,6 +70,24 @@ class UiMessages:
                 return self._stopped(heard)
             case _:
                 return []
+
+    def _of_tools(self, heard: OfTools) -> list[dict[str, Any]]:
+        match heard:
+            case ToolWritten(call_id=call_id, tool=tool, text=text):
+                return self._written(call_id, tool, text)
+            case ToolDropped(call_id=call_id, tool=tool):
+                self._calls.pop(call_id, None)
+                about = {"toolCallId": call_id, "toolName": tool, "input": None, "dynamic": True}
+                return [{"type": "tool-input-error", **about, "errorText": "The model began anew."}]
+            case ToolCalled(call_id=call_id, tool=tool, arguments=arguments):
+                return self._called(call_id, tool, arguments)
+            case ToolTold(call_id=call_id, tool=tool, data=data):
+                told = {"toolCallId": call_id, "toolName": tool, "data": data}
+                return [{"type": "data-tool-progress", "data": told, "transient": True}]
+            case ToolEnded():
+                called = self._called(heard.call_id, heard.tool, heard.arguments)
+                self._calls.pop(heard.call_id)  # some servers give a later call the same id
+                return [*called, _ended(heard)]
 
     def answer(self, text: str | None) -> list[dict[str, Any]]:
         """Return the chunks for a final answer that was not said yet."""
@@ -96,10 +119,18 @@ class UiMessages:
     def _all_closed(self) -> list[dict[str, Any]]:
         return [chunk for kind, node in [*self._open] for chunk in self._closed(kind, node)]
 
+    def _written(self, call_id: str, tool: str, text: str) -> list[dict[str, Any]]:
+        begun: list[dict[str, Any]] = []
+        if call_id not in self._calls:
+            self._calls[call_id] = None
+            begun.append({"type": "tool-input-start", "toolCallId": call_id, "toolName": tool, "dynamic": True})
+        piece = {"type": "tool-input-delta", "toolCallId": call_id, "inputTextDelta": text}
+        return [*begun, piece] if text else begun
+
     def _called(self, call_id: str, tool: str, arguments: Any) -> list[dict[str, Any]]:
-        if call_id in self._calls:
+        if call_id in self._calls and self._calls[call_id] == arguments:
             return []
-        self._calls.add(call_id)
+        self._calls[call_id] = arguments
         about = {"toolCallId": call_id, "toolName": tool, "input": arguments, "dynamic": True}
         return [{"type": "tool-input-available", **about}]
 
