@@ -20,7 +20,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
-from ropewalk.core.turns import in_the_way
+from ropewalk.core.turns import in_the_way, next_in_turn
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
 from ropewalk.workers.heartbeat import Lease
 from ropewalk.workers.misfits import Misfits
@@ -121,6 +121,7 @@ class Drive:
             await self._drive()
         except RunTaken:
             log.info("run %s was taken from this worker", self.run_id)
+            await self._wake_next()  # it may have been cancelled
         except GraphChanged as misfit:
             await self._misfit(misfit, on_mismatch)
         except StoreUnavailable as trouble:  # before anything was driven
@@ -243,6 +244,7 @@ class Drive:
         if engine.lost is None and engine.schedule.status != "RUNNING":
             self._troubles.forget(self.run_id)
             log.debug("run %s: %s", self.run_id, engine.schedule.status)
+            await self._wake_next()
             return
         if engine.lost is None:  # it came to rest between two steps
             await self._release()
@@ -258,6 +260,17 @@ class Drive:
         else:
             why = f"its worker could not go on with it, again and again ({trouble}); resume() tries once more"
             await self._desk.set_aside(record, "poisoned", why)
+
+    async def _wake_next(self) -> None:
+        """Make the run due whose turn has come now; without this it would be looked at again before long."""
+        store = self._desk.store
+        assert store is not None
+        try:
+            following = await next_in_turn(store, self.claim.record)
+            if following is not None:
+                await self._queue.wake(following.run_id)
+        except RopewalkError as trouble:
+            log.info("run %s: who is next in its session was not woken: %s", self.run_id, trouble)
 
     async def _note_cut(self) -> RunRecord | None:
         """Say in the log that what was in flight starts over, and return how it stands then; try as long as the run is
