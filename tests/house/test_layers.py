@@ -32,11 +32,11 @@ PURE = (
 )
 ACTING = (
     "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
-    "signatures step"
+    "signatures step turns"
 )
 WITHOUT_HTTP = (
     "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
-    "runs sessions views webhooks"
+    "runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "

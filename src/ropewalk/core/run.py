@@ -499,6 +499,15 @@ class Run(Generic[S]):
 
         await self._tried(take)
 
+    async def set_off(self) -> None:
+        """Drive a run that was admitted and had to wait for another one; nothing of it has begun, so nothing died."""
+        await self._settled()
+
+        async def set_off() -> None:
+            await self._write(await self._own(explicit=False, reset=False), list)
+
+        await self._tried(set_off)
+
     async def _was_handed_over(self) -> bool:
         newest = [entry async for entry in self._newest_entries(1)]
         return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
