@@ -284,3 +284,17 @@ def test_a_killed_pod_is_known_no_longer_than_it_said(redis_only: Place) -> None
             await until(gone, 3)
 
         place.run(go)
+
+
+def test_in_a_cluster_a_set_and_its_ends_are_in_one_place(cluster_url: str) -> None:
+    async def go() -> None:
+        async with AsyncRedisClient(RedisConfig(cluster_url, cluster=True)) as client:
+            registry, sessions = RedisSessionRegistry(client), [f"s{n}" for n in range(40)]
+            await registry.announce([Connection(s, f"pod-{s}", "c") for s in sessions], ttl_seconds=30)
+            assert await registry.pods_of(sessions) == [{f"pod-{s}"} for s in sessions]
+            assert await client.execute("SMEMBERS", "session:connections:s7") == [b"pod-s7:c"]
+            await registry.forget([Connection(s, f"pod-{s}", "c") for s in sessions])
+            assert await registry.pods_of(sessions) == [frozenset()] * 40
+            assert await registry.claim("s7", "ada", ttl_seconds=30)
+
+    run(go)
