@@ -57,7 +57,7 @@ class Crew:
         self.processes: list[Process] = []
         self._folder = folder
         self._parts = ["--store", store, "--bus", bus, "--sessions", sessions]
-        self._environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}:/tmp/me/shim"}
+        self._environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
         self._environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
 
     def pod(self, name: str, *more: str, graphs: Sequence[str] = (), **environ: str) -> Process:

@@ -195,7 +195,7 @@ def test_a_request_that_nobody_can_read_is_put_away_and_told(service: Crew, nats
 
     @talk(pod)
     async def conversation(client: httpx.AsyncClient) -> None:
-        import nats  # noqa: PLC0415  a driver
+        import nats
 
         where = session()
         tab = Tab(where, "ann")
@@ -210,7 +210,7 @@ def test_a_request_that_nobody_can_read_is_put_away_and_told(service: Crew, nats
             "context": {"graph": "none"},
         }
         await connection.publish(f"chat.workflow.execute.{where}", b"no json")
-        import json  # noqa: PLC0415  here alone
+        import json
 
         await connection.publish(f"chat.workflow.execute.{where}", json.dumps(told).encode())
         answer = await tab.ended("m-1")
