@@ -1,4 +1,4 @@
-"""Pods and workers as processes, over real PostgreSQL, NATS and Redis; beside strangers that speak the contract alone."""
+"""Pods and workers as processes, over real servers; and beside strangers that speak the contract alone."""
 
 import asyncio
 import secrets
