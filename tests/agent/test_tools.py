@@ -3,6 +3,7 @@
 import asyncio
 import enum
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
@@ -294,6 +295,13 @@ def test_a_type_that_has_no_schema_is_refused() -> None:
     with pytest.raises(ToolInvalid, match="hide the parameter"):
         tool(send)
     assert tool("Send", hidden_params="to")(send).spec.parameters["properties"] == {}
+
+
+def test_a_type_that_can_be_checked_and_not_be_told_is_refused_too() -> None:
+    def send(done: Callable[[], None]) -> None: ...
+
+    with pytest.raises(ToolInvalid, match="hide the parameter"):
+        tool(send)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

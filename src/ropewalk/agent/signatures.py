@@ -101,9 +101,9 @@ def signature_of(fn: Callable[..., Any], name: str, hidden: Iterable[str] = ()) 
     if unknown:
         known = did_you_mean(min(unknown), [parameter.name for parameter in parameters])
         raise ToolInvalid(name, f"hidden_params names {min(unknown)!r}, which it does not take", known.strip())
-    check = _adapter(name, fields)
+    check, told = _checked(name, fields)
     return Signature(
-        schema=_schema(name, check, defaults),
+        schema=_schema(told, defaults),
         check=check,
         injected=injected,
         hidden=concealed,
@@ -120,19 +120,20 @@ def _check_kind(name: str, parameter: inspect.Parameter) -> None:
         raise ToolInvalid(name, f"{parameter.name!r} has no name to be called by", "Drop the / from its signature.")
 
 
-def _adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[Any]:
+def _checked(name: str, fields: dict[str, Any]) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     arguments: Any = TypedDict("arguments", fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues] made of a signature
     arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
-        return TypeAdapter(arguments)
+        check: TypeAdapter[Any] = TypeAdapter(arguments)
+        return check, check.json_schema()  # a Callable, say, can be checked and not be told
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         why = str(error).splitlines()[0]
         hint = "Use plain types, pydantic models, Literal, Optional, lists and dicts; or hide the parameter."
         raise ToolInvalid(name, f"a model cannot be told what it takes ({why})", hint) from None
 
 
-def _schema(name: str, check: TypeAdapter[Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = _untitled(check.json_schema())
+def _schema(told: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = _untitled(told)
     schema.setdefault("properties", {})
     for called, default in defaults.items():
         try:
