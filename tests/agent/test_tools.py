@@ -109,6 +109,21 @@ def test_a_schema_tells_all_that_the_types_say() -> None:
     assert schema["$defs"]["Address"]["required"] == ["street"]
 
 
+def test_one_of_several_is_told_in_a_word_that_every_provider_takes() -> None:
+    class Cat(BaseModel):
+        kind: Literal["cat"]
+        discriminator: str = ""
+
+    class Dog(BaseModel):
+        kind: Literal["dog"]
+
+    def pet(animal: Annotated[Cat | Dog, Field(discriminator="kind")]) -> None: ...
+
+    schema = tool("Pet")(pet).spec.parameters
+    assert schema["properties"]["animal"] == {"anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]}
+    assert "discriminator" in schema["$defs"]["Cat"]["properties"]
+
+
 def test_a_property_called_title_stays() -> None:
     class Book(BaseModel):
         title: str

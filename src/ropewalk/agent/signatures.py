@@ -145,7 +145,9 @@ def _schema(told: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
 
 
 def _untitled(schema: Any) -> Any:
-    """Return a schema without the titles that pydantic makes of names: they cost tokens and say nothing."""
+    """Return a schema without the titles that pydantic makes of names: they cost tokens and say nothing. One of several
+    becomes any of several: OpenAI refuses the other word.
+    """
     if isinstance(schema, list):
         return [_untitled(part) for part in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -157,8 +159,8 @@ def _untitled(schema: Any) -> Any:
             kept[key] = {name: _untitled(one) for name, one in cast("dict[str, Any]", part).items()}
         elif key in ("default", "const", "enum", "examples"):
             kept[key] = part
-        elif key != "title" or not isinstance(part, str):
-            kept[key] = _untitled(part)
+        elif key not in ("title", "discriminator") or not isinstance(part, str if key == "title" else dict):
+            kept["anyOf" if key == "oneOf" else key] = _untitled(part)
     return kept
 
 
