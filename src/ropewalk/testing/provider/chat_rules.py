@@ -170,7 +170,7 @@ def _not_permitted(schema: Any) -> Iterator[str]:
         if "$ref" in known and len(known) > 1:
             yield f"$ref cannot have keywords {sorted(known.keys() - {'$ref'})}"
         named: list[Any] = [*below(known, "properties").values(), *below(known, "$defs").values()]
-        if not all(isinstance(part, dict) and part for part in named):
+        if any(part in ({}, True) for part in named):
             yield "schema must have a 'type' key"
         parts = [*named, *(known.get(key) for key in ("items", "anyOf"))]
     for part in parts:
