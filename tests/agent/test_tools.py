@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Optional
 import pytest
 from pydantic import BaseModel, Field
 
-from ropewalk import Context, Retry, Tool, ToolContext, tool
+from ropewalk import Context, Retry, Tool, ToolContext, ToolLoopOptions, tool
 from ropewalk.errors import ToolInvalid
 
 
@@ -330,6 +330,29 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         tool("x", hidden_params=["nobody"])(send)
     with pytest.raises(ToolInvalid, match="letters"):
         tool("x", name="send it")(send)
+    with pytest.raises(ToolInvalid, match="'tell' or 'raise'"):
+        tool("x", on_error="rise")(send)  # type: ignore[call-overload]  the mistake
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_iterations", 0),
+        ("max_iterations", "5"),
+        ("max_iterations", None),
+        ("max_tokens", -1),
+        ("max_parallel_tools", 0),
+        ("max_tool_calls", 1.5),
+        ("max_failed_rounds", -1),
+        ("output_retries", True),
+        ("timeout_seconds", 0),
+        ("approval_seconds", "soon"),
+        ("on_error", "rise"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_where_they_are_given(option: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=option):
+        ToolLoopOptions(**{option: value})
 
 
 def test_effects_left_out_depend_on_whether_a_person_guards_the_tool() -> None:
