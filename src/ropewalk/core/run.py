@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 _LOOKS_AGAIN_SECONDS = (0.05, 1.0)
+"""A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
 _LETS_OTHERS_FINISH_SECONDS = 3.0
 _LETS_A_WORKER_COME_SECONDS = 0.5
-"""A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAUSE_SECONDS = 0.002
