@@ -4,9 +4,11 @@ It is one file because each of these is a few lines around the same fold.
 """
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -22,6 +24,7 @@ from ropewalk.core.lookout import Lookout
 from ropewalk.core.offers import show_all, showing
 from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.plan import Plan
+from ropewalk.core.resuming import reset_of
 from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
 from ropewalk.core.snapshot import load_snapshot
@@ -32,7 +35,9 @@ from ropewalk.errors import (
     QueueMissing,
     RopewalkError,
     RunExists,
+    RunFinished,
     RunNotFound,
+    RunTaken,
     StoreCorrupt,
 )
 from ropewalk.ids import checked_run_id, new_run_id
@@ -351,6 +356,35 @@ class Desk:
         await self._store_of(record.run_id).append(
             record.run_id, epoch=record.epoch, after=record.last, bodies=[body], status="FAILED", at=at
         )
+
+    async def conclude(self, record: RunRecord, updates: Mapping[str, Any], *, by: str | None) -> RunRecord:
+        """End a RUNNING or PAUSED run, that stands as ``record`` says, as DONE with what somebody else has made of it:
+        ``updates``, through the fields' buffers, and the end are one append, of a new owner. Return the record then.
+
+        Raises `RunTaken` when the run has moved since, `RunFinished`, and what an edit raises for ``updates``.
+        """
+        run_id, store = record.run_id, self._store_of(record.run_id)
+        writes = self.shape.returned(updates, "The conclusion")
+        if record.status not in ("RUNNING", "PAUSED"):
+            raise RunFinished(run_id, record.status, "concluding it")
+        if await store.look(run_id) != record:  # found out before the run is taken from anybody
+            raise RunTaken(run_id)
+        owned = await store.claim(run_id)
+        if owned.last != record.last:  # of those who conclude it at the same time, the last to claim it does
+            await self._hand_on(owned)
+            raise RunTaken(run_id)
+        at = self.settings.clock()
+        facts = (StateEdited(writes, by and legible(by)), RunStopped("run_done"))
+        bodies = [encode(fact, at) for fact in facts]
+        await store.append(run_id, epoch=owned.epoch, after=owned.last, bodies=bodies, status="DONE", at=at)
+        return replace(owned, last=owned.last + len(facts), status="DONE", updated=at)
+
+    async def _hand_on(self, owned: RunRecord) -> None:
+        """Give a run back that was taken from its owner for nothing."""
+        if owned.status == "RUNNING":
+            engine = await self.fold(owned)
+            with contextlib.suppress(RunTaken):
+                await engine.commit_whole(reset_of(engine.schedule, owned.epoch, reason="interrupted", explicit=False))
 
     # -- forking ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ropewalk.contracts import RunStore
 from ropewalk.core.drive import Settings
-from ropewalk.core.facts import Fact, Paused, RunStopped, StepFailed, StepFinished, StepRecorded
+from ropewalk.core.facts import Fact, Paused, RunStopped, StateEdited, StepFailed, StepFinished, StepRecorded
 from ropewalk.core.feed import Feed
 from ropewalk.core.folding import failure_of
 from ropewalk.core.ledger import Ledger, TooLate
@@ -35,7 +35,7 @@ from ropewalk.core.step import (
     forget_cancellations,
     stop_tasks,
 )
-from ropewalk.errors import RopewalkError
+from ropewalk.errors import RopewalkError, RunFinished
 
 log = logging.getLogger("ropewalk")
 
@@ -97,16 +97,23 @@ class Engine(Ledger):
         self._wake.set()
         return self._driver
 
-    async def stop(self, fact: RunStopped) -> None:
-        """End the run with ``fact``: first in the log, then in the code that is in flight. Raises `RunFinished`."""
+    async def stop(self, fact: RunStopped, *, first: StateEdited | None = None) -> None:
+        """End the run with ``fact``, and ``first`` before it: in the log, then in the code that is in flight. Raises
+        `RunFinished`.
+        """
         if self._router is not None:
             self._router.cancel()  # a commit waits for it, and this one for that
         self.is_ending = True
         try:
-            await self.commit_whole([fact])
+            await self.commit_whole([fact] if first is None else lambda: self._conclusion(first, fact))
         finally:
             self.is_ending = False
         await self.abandon()
+
+    def _conclusion(self, edited: StateEdited, end: RunStopped) -> list[Fact]:
+        if self.schedule.status not in ("RUNNING", "PAUSED"):
+            raise RunFinished(self.run_id, self.schedule.status, "concluding it")
+        return [edited, end]
 
     async def stop_driving(self) -> None:
         """Cancel the driver and what is in flight, without a word in the log."""

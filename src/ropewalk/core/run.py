@@ -547,6 +547,23 @@ class Run(Generic[S]):
 
         await self._tried(cancel)
 
+    async def conclude(self, updates: Mapping[str, Any], *, by: str | None = None) -> None:
+        """End the run as DONE with what somebody else has made of it: ``updates``, through the fields' buffers, and the
+        end are one append. Then every step in flight is cancelled, and what it still writes is refused.
+
+        Raises `RunFinished` for a run that is neither RUNNING nor PAUSED, and what `edit` raises for ``updates``.
+        """
+        edited = self._edited(updates, replace=False, by=by)
+        await self._settled()
+
+        async def conclude() -> None:
+            if (standing := (await self.read()).schedule.status) in ("DONE", "FAILED", "CANCELLED"):
+                raise RunFinished(self.run_id, standing, "concluding it")
+            engine = await self._own(explicit=False, reset=False)
+            await engine.stop(RunStopped("run_done"), first=edited)
+
+        await self._tried(conclude)
+
     async def fork(
         self, at: int | None = None, updates: Mapping[str, Any] | None = None, *, origin: Origin = NO_ORIGIN
     ) -> "Run[S]":

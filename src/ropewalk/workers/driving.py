@@ -3,18 +3,21 @@
 1. Fold the log at the claimed epoch. What this graph cannot read is left to another worker at once, and claimed around
    from now on (`workers/misfits.py`), or fails: `on_mismatch`.
 2. A run whose worker died begins with a reset, which counts the death; one that was handed over just goes on.
-3. The engine drives it. The append that pauses or ends the run gives up the lease, so there is nothing left to do.
-4. A run that is still RUNNING is given back. When something was in flight, a reset says so first.
+3. Who stands beside the worker (`Opening`) may put facts before what comes, or have the run given back for a while.
+4. The engine drives it. The append that pauses or ends the run gives up the lease, so there is nothing left to do.
+5. A run that is still RUNNING is given back. When something was in flight, a reset says so first.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.contracts import ClaimedRun, RunQueue, RunRecord
 from ropewalk.core.desk import Desk
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact
+from ropewalk.core.facts import Fact, RunStopped
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
@@ -25,6 +28,21 @@ log = logging.getLogger("ropewalk")
 
 OnMismatch = Literal["leave", "fail"]
 """What becomes of a run that the worker's code does not fit: it waits for a worker with other code, or it fails."""
+
+Opening = Callable[[RunRecord, Engine], Awaitable[Sequence[Fact] | float]]
+"""Asked at each claim of a run, after its fold and before it goes on: for facts to commit first, or for the seconds for
+which it is given back. What it raises gives the run back, too, longer each time."""
+OnDrive = Callable[[RunRecord, Engine], None]
+"""Told that the engine is about to drive. It must not block."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beside:
+    """Who stands beside a worker."""
+
+    opening: Opening | None = None
+    on_drive: OnDrive | None = None
+
 
 _WAITED_SECONDS, _WAITED_PART = 1.0, 0.05
 """Time in the queue is no time under way: a run that waited longer, in seconds and as a part of its timeout, says so,
@@ -57,7 +75,7 @@ class Troubles:
 class Drive:
     """One claimed run at this worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what a worker has, and one run
         self,
         claim: ClaimedRun,
         lease: Lease,
@@ -67,6 +85,7 @@ class Drive:
         queue: RunQueue,
         troubles: Troubles,
         misfits: Misfits,
+        beside: Beside,
         previous: "Drive | None",
     ) -> None:
         """``previous`` is one of the same run that was lost: its nodes must have ended before they may begin again."""
@@ -79,6 +98,8 @@ class Drive:
         self._queue = queue
         self._troubles = troubles
         self._misfits = misfits
+        self._beside = beside
+        self._asking: asyncio.Future[Sequence[Fact] | float] | None = None
         self._engine: Engine | None = None
         self._lost = False
         self._winding_down = False
@@ -108,6 +129,7 @@ class Drive:
     def lose(self) -> None:
         """Stop the nodes: the run is another's, or may be any moment."""
         self._lost = True
+        self._ask_no_more()
         if self._engine is not None and self._engine.schedule.status == "RUNNING":
             self._engine.lose(RunTaken(self.run_id))
 
@@ -120,6 +142,7 @@ class Drive:
     async def cut(self) -> None:
         """Stop the nodes now; the run is given back all the same."""
         self._winding_down = self._cutting = True
+        self._ask_no_more()
         if self._engine is not None:
             await self._engine.stop_driving()
 
@@ -130,16 +153,61 @@ class Drive:
             log.info("run %s was started with another drawing of %s; its log fits this one", self.run_id, record.graph)
         if self._lost:
             return
-        facts = self._opening(engine)
+        facts = self._beginning(engine)
+        if not any(isinstance(fact, RunStopped) for fact in facts):
+            opened = await self._opened(engine)
+            if not isinstance(opened, Sequence):
+                await self._give_back(engine, facts, opened)
+                return
+            facts += opened
         if facts:
             await engine.commit_whole(facts)
         if self._winding_down:
             engine.wind_down()
         if engine.schedule.status == "RUNNING" and not self._cutting:
+            self._tell(engine)
             await asyncio.wait({engine.drive()})
         await self._ended(engine)
 
-    def _opening(self, engine: Engine) -> list[Fact]:
+    async def _opened(self, engine: Engine) -> Sequence[Fact] | float:
+        """Ask who stands beside the worker what comes first, or for how long the run is to wait."""
+        opening = self._beside.opening
+        if opening is None or self._winding_down:
+            return []
+        self._asking = asyncio.ensure_future(opening(self.claim.record, engine))
+        try:
+            return await self._asking
+        except asyncio.CancelledError:
+            if not self._asking.cancelled():
+                raise
+            return 0.0
+        except (RunTaken, StoreUnavailable, GraphChanged):
+            raise
+        except Exception:  # door two: it costs this one run a while
+            log.exception("run %s is given back: it could not be opened", self.run_id)
+            return self._troubles.seconds_until_next_try(self.run_id)
+        finally:
+            self._asking = None
+
+    def _ask_no_more(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _give_back(self, engine: Engine, facts: list[Fact], seconds: float) -> None:
+        """Leave the run to whoever claims it in so many seconds; a death is told all the same."""
+        if facts and self.claim.taken_from is not None:
+            await engine.commit_whole(facts)
+        await self._release(0.0 if self._winding_down else seconds)
+
+    def _tell(self, engine: Engine) -> None:
+        if self._beside.on_drive is None or self._winding_down:
+            return
+        try:
+            self._beside.on_drive(self.claim.record, engine)
+        except Exception:  # door two: who listens keeps nothing from going on
+            log.exception("run %s is driven, and who was to be told could not take it", self.run_id)
+
+    def _beginning(self, engine: Engine) -> list[Fact]:
         """Return what the log must say before the run goes on here."""
         schedule, epoch = engine.schedule, self.lease.epoch
         if self.claim.taken_from is not None:

@@ -18,7 +18,7 @@ from ropewalk.contracts import ClaimedRun, QueuesRuns
 from ropewalk.core.arguments import check_number
 from ropewalk.core.graph import Graph
 from ropewalk.errors import QueueMissing, StoreUnavailable
-from ropewalk.workers.driving import Drive, OnMismatch, Troubles
+from ropewalk.workers.driving import Beside, Drive, OnDrive, OnMismatch, Opening, Troubles
 from ropewalk.workers.heartbeat import Heartbeat, Lease
 from ropewalk.workers.misfits import Misfits
 
@@ -51,8 +51,12 @@ class Worker:
         lease: float = 30.0,
         on_mismatch: OnMismatch = "leave",
         grace: float = 30.0,
+        opening: Opening | None = None,
+        on_drive: OnDrive | None = None,
     ) -> None:
-        """``grace`` is how many seconds a drain waits for steps in flight before it cuts them off."""
+        """``grace`` is how many seconds a drain waits for steps in flight before it cuts them off. ``opening`` is asked
+        before a claimed run goes on, ``on_drive`` told when it does.
+        """
         served = [graphs] if isinstance(graphs, Graph) else [*graphs]
         _check(served, on_mismatch)
         check_number("concurrency", concurrency, "how many runs are driven at a time, 1 or more", whole=True, least=1)
@@ -68,6 +72,7 @@ class Worker:
         self.lease = lease
         self._on_mismatch: OnMismatch = on_mismatch
         self._grace = grace
+        self._beside = Beside(opening=opening, on_drive=on_drive)
         self._heartbeat = Heartbeat(lambda: self._queue.renewer(self.name), lease_seconds=lease, on_lost=self._lost)
         self._drives: dict[str, Drive] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,6 +172,7 @@ class Worker:
             queue=self._queue,
             troubles=self._troubles,
             misfits=self._misfits,
+            beside=self._beside,
             previous=previous,
         )
         if self._stopping.is_set():
