@@ -27,15 +27,15 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ arguments buffers check drawing* drawn facts layout* offers origin places plan resuming retry routes "
-    "schedule snapshot state sums versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* looking offers origin places plan resuming retry "
+    "routes said schedule snapshot state sums versions view voices"
 )
 ACTING = (
     "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
     "signatures step"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring overhearing owned policy posting problems "
     "runs sessions views webhooks"
 )
 WITH_HTTP = (
@@ -67,7 +67,7 @@ ROOMS = {
     "settings": Room(("settings.py",), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "doors.py", "tool_graph.py", "tool_host.py"),
+        ("runtime.py", "doors.py", "live_bus.py", "tool_graph.py", "tool_host.py"),
         ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER),
         drivers=True,
     ),
