@@ -3,7 +3,19 @@
 import asyncio
 from typing import Any
 
-from ropewalk import END, START, Context, Graph, GraphState, History, LastValue, ScriptedModel, ToolCall, ToolGraph, tool
+from ropewalk import (
+    END,
+    START,
+    Context,
+    Graph,
+    GraphState,
+    History,
+    LastValue,
+    ScriptedModel,
+    ToolCall,
+    ToolGraph,
+    tool,
+)
 from ropewalk.agent.options import ToolLoopOptions
 
 
