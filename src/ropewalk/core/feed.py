@@ -11,13 +11,15 @@ same way: what is behind an entry that was not read yet waits for it, so that no
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ropewalk.core.facts import Fact, Paused, Reset, RunStopped, StepFailed, StepFinished, StepRecorded, to_entry
 from ropewalk.core.said import Said
 from ropewalk.core.voices import LIVE_KEPT, Cursor, Live, Voice
 from ropewalk.events import Entry, Event, parse_event_id
 
+_ENDS = (StepFinished, StepFailed, Paused)
+"""Facts after which a step says nothing more, in this attempt."""
 _CLOSING = "model_replied"
 """The type of record that holds the text that was said before it: in its step, that text is told no more."""
 
@@ -75,26 +77,28 @@ class Feed:
         self._entry = batch[-1].number
         self._n = 0
         for number, _, fact in batch:
-            kind = type(fact)
-            if kind is StepFinished or kind is StepFailed:
-                self._begun.pop(fact.step, None)  # type: ignore[union-attr]
-                self._close(fact.step)  # type: ignore[union-attr]
+            if isinstance(fact, _ENDS):
+                self._close(fact.step, has_ended=True)
             elif isinstance(fact, StepRecorded):
                 if fact.kind == _CLOSING:
                     self._close(fact.step)
-            elif isinstance(fact, Paused):
-                self.forget(fact.step)
             elif isinstance(fact, Reset):
-                self._begun.clear()
-                for step_id in [*self._voices]:
-                    self._close(step_id)
+                for step_id in {*self._voices, *self._begun}:
+                    self._close(step_id, has_ended=True)
                 self._floor = number
             elif isinstance(fact, RunStopped):
                 self._floor = number
 
-    def _close(self, step_id: str) -> None:
+    def _close(self, step_id: str, *, has_ended: bool = False) -> None:
+        """Let what a step said be told no more, but to readers who are just reaching it."""
         voice = self._voices.pop(step_id, None) if self._voices else None
-        if voice is not None and self.readers:
+        begun = self._begun.pop(step_id, None) if has_ended else None
+        if not self.readers:
+            return
+        if begun is not None and self.announced:  # heard here a moment ago, maybe together with its end
+            voice = voice or Voice(begun[2])
+            voice.kept.appendleft(Live(begun[0], begun[1], "step_started", _start(step_id, begun[3])))
+        if voice is not None:
             self._ended.append(voice)
 
     def begin(self, step_id: str, node: str, attempt: int) -> None:
@@ -106,7 +110,7 @@ class Feed:
         if self._waiting:
             self.wake()
 
-    def live(self, step_id: str, node: str, kind: str, data: object) -> None:
+    def live(self, step_id: str, node: str, kind: str, data: Any) -> None:
         """Take in a live event."""
         voice = self._voices.get(step_id)
         if voice is None:
@@ -175,13 +179,12 @@ class Feed:
         self._heard.extend(heard)
 
     def _hear(self, said: Said) -> None:
-        voice = self._voices.get(said.step)
+        voice, begun = self._voices.get(said.step), self._begun.get(said.step)
+        if begun is not None and said.id <= begun[:2]:
+            return
         if said.type == "step_started":
-            begun = self._begun.get(said.step)
-            if begun is not None and begun[:2] >= said.id:
-                return
-            if voice is not None and voice.newest < said.id:  # an attempt that did not count
-                del self._voices[said.step]
+            if voice is None or voice.newest < said.id:  # what was before it is of an attempt that did not count
+                self._close(said.step, has_ended=True)
             self._begun[said.step] = (*said.id, said.node, said.data["attempt"])
         else:
             if voice is None:
@@ -197,8 +200,7 @@ class Feed:
         return {
             fact.step: number
             for number, _, fact in self._entries
-            if isinstance(fact, StepFinished | StepFailed | Paused)
-            or (isinstance(fact, StepRecorded) and fact.kind == _CLOSING)
+            if isinstance(fact, _ENDS) or (isinstance(fact, StepRecorded) and fact.kind == _CLOSING)
         }
 
     # -- for readers --------------------------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ class Feed:
     def _live_behind(self, cursor: Cursor) -> Iterator[_Numbered]:
         for step_id, (number, n, node, attempt) in self._begun.items():
             if (number, n) > cursor:
-                data = {"step": step_id, "attempt": attempt}
+                data = _start(step_id, attempt)
                 yield number, n, Event(id=f"{number}.{n}", type="step_started", node=node, data=data)
         for voice in (*self._ended, *self._voices.values()):
             if voice.newest > cursor:
@@ -293,7 +295,11 @@ class Feed:
 
 
 def _started(step_id: str, entry: int, n: int, node: str, attempt: int) -> Said:
-    return Said(entry, n, step_id, node, "step_started", {"step": step_id, "attempt": attempt})
+    return Said(entry, n, step_id, node, "step_started", _start(step_id, attempt))
+
+
+def _start(step_id: str, attempt: int) -> dict[str, Any]:
+    return {"step": step_id, "attempt": attempt}
 
 
 def _in_order(found: list[_Numbered]) -> list[Event]:

@@ -48,16 +48,15 @@ class Looking:
     def until(self, now: float, last: int, *, announced: int, known: int) -> int:
         """Return up to which entry the log, whose newest is ``last``, is read now."""
         self._tried = max(self._tried, announced)
-        if announced < known or not announced or last <= announced or self._is_late(now):  # or nobody tells
+        if announced < known or not announced or last <= announced:  # nobody tells, or all of it was told
             self.looked(now, grew=last > known)
+            return last
+        if announced > known or self._ahead_since is None:
+            self._ahead_since = now
+        elif now - self._ahead_since >= _LATE_SECONDS:
+            self.looked(now, grew=True)
             return last
         self._looked = now
         if announced > known:
             self._grew = now
         return announced
-
-    def _is_late(self, now: float) -> bool:
-        """Tell whether what the log is ahead by should have been announced."""
-        if self._ahead_since is None:
-            self._ahead_since = now
-        return now - self._ahead_since >= _LATE_SECONDS
