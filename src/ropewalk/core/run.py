@@ -86,8 +86,10 @@ class Standing:
     number: int
     """Of the newest entry."""
     state: dict[str, Any]
-    """Plain JSON data."""
+    """Plain JSON data, with what unfinished steps show of themselves."""
     pauses: tuple[Pause, ...]
+    usage: dict[str, float | None]
+    """What its models have used, by name; None as soon as one of them did not tell."""
     code: str | None = None
     """Why it failed or was cancelled, and where."""
     node: str | None = None
@@ -196,12 +198,21 @@ class Run(Generic[S]):
         return Standing(
             status=RunStatus(schedule.status),
             number=schedule.number,
-            state=schedule.shape.to_json(schedule.union()),
+            state=self._shown(engine),
             pauses=tuple(_pauses(engine)),
+            usage=dict(schedule.usage),
             code=over and over.code,
             node=over and over.node,
             message=over and over.message,
         )
+
+    def _shown(self, engine: Engine) -> dict[str, Any]:
+        schedule = engine.schedule
+        if not self._desk.shows or schedule.shape.state_class is None:
+            return schedule.shape.to_json(schedule.union())
+        state = schedule.shape.to_state(schedule.union())
+        show_all(self._desk.shows, state, schedule)
+        return ANY.validate_json(state.model_dump_json(warnings="none"))
 
     async def history(self) -> list[Entry]:
         """Return the log, oldest entry first. Without a store only the newest ten thousand are kept."""
