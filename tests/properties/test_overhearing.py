@@ -1,5 +1,6 @@
 """Readers in another process than the run's driver: any interleaving of its log with what is heard of it."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import event, given, settings
@@ -27,7 +28,7 @@ class Reader:
     def take(self) -> None:
         news = self.feed.collect(self.cursor)
         ids = [self.cursor, *(parse_event_id(one.id) for one in news)]
-        assert all(one < two for one, two in zip(ids, ids[1:], strict=False)), f"not in order, or twice: {ids}"
+        assert all(one < two for one, two in pairwise(ids)), f"not in order, or twice: {ids}"
         self.cursor = ids[-1]
         self.got += news
 

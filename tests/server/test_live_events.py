@@ -11,7 +11,22 @@ from typing import Any
 import pytest
 from tests.server.graphs import story, talk
 
-from ropewalk import END, START, Context, Graph, GraphState, History, Token
+from ropewalk import (
+    END,
+    START,
+    Context,
+    Graph,
+    GraphState,
+    History,
+    LLMMessage,
+    ScriptedModel,
+    Token,
+    ToolCall,
+    ToolContext,
+    ToolGraph,
+    ToolState,
+    tool,
+)
 from ropewalk.events import parse_event_id
 from ropewalk.messaging.memory import MemoryLiveEvents
 from ropewalk.runtime import open_store
@@ -170,7 +185,11 @@ def test_two_servers_and_one_that_comes_late_give_the_same(postgres_url: str) ->
             async with serving(sides, postgres_url, live) as other:
                 late = asyncio.create_task(followed(other, run_id))
                 again = asyncio.create_task(followed(other, run_id, "1.4"))
-                await until(lambda: len(other.following.readers) == 2 and all(r.cursor > (2, 0) for r in other.following.readers))
+                await until(
+                    lambda: (
+                        len(other.following.readers) == 2 and all(r.cursor > (2, 0) for r in other.following.readers)
+                    )
+                )
                 GATES["b2"].set()
                 whole = await first
                 assert [one.event.node for one in await late if one.type == "text"] == ["b"] * 6
@@ -199,6 +218,36 @@ def test_a_cursor_that_another_server_gave_is_gone_on_from(postgres_url: str) ->
                 joined = head + await rest
                 assert [one.sse for one in joined] == [one.sse for one in await followed(service, run_id)]
                 assert "snapshot" not in {one.type for one in joined}
+
+    asyncio.run(go())
+
+
+def asking() -> Graph[Any]:
+    """An agent with one tool: three replies of a model, streamed."""
+
+    @tool("Look up")
+    async def look_up(word: str, ctx: ToolContext) -> str:
+        ctx.emit("half way")
+        return f"{word}: a thing"
+
+    script = [["I look it up. ", ToolCall("look_up", {"word": "rope"}, "a")], "A rope is a thing."]
+    graph = ToolGraph("asking")
+    graph.add_tool_node("guide", [look_up], ScriptedModel(script))
+    return graph
+
+
+def test_an_agent_is_heard_as_it_is_beside_its_driver(postgres_url: str) -> None:
+    async def go() -> None:
+        live = MemoryLiveEvents()
+        here = asking()
+        run = here.start(ToolState(messages=[LLMMessage(role="user", content="What is a rope?")]))
+        beside = [(event.id, event.type, event.node) async for event in run.events()]
+        async with serving(asking, postgres_url, live) as service, working(asking, postgres_url, live):
+            run_id = await begun(service, messages=[{"role": "user", "content": "What is a rope?"}])
+            frames = await followed(service, run_id)
+        assert [(one.event.id, one.type, one.event.node) for one in frames] == beside
+        assert {"tool_progress", "text", "model_replied"} <= {one.type for one in frames}
+        assert text(frames) == "I look it up. A rope is a thing."
 
     asyncio.run(go())
 

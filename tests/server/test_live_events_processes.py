@@ -1,5 +1,5 @@
-"""`ropewalk serve` and `ropewalk worker` as processes, over a real NATS and a real PostgreSQL: a worker is killed in the
-middle of a model's answer, another one goes on.
+"""`ropewalk serve` and `ropewalk worker` as processes, over a real NATS and a real PostgreSQL: tokens cross, a worker is
+killed in the middle of a model's answer and another one goes on, the bus goes and comes back.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.servers.jetstream import NatsServer
 
 from ropewalk.events import parse_event_id
 
-FLOW = '''
+FLOW = """
 import asyncio, os, pathlib
 from ropewalk import END, START, Context, Graph, GraphState, History, LLMMessage, ScriptedModel, Token
 from ropewalk.contracts.model import ModelRequest, TextPart
@@ -44,14 +44,15 @@ async def answer(state: Talk, ctx: Context) -> dict:
     text = " ".join(f"w{number}" for number in range(state.words))
     model = ScriptedModel([ScriptedReply(text=text, delay_seconds=0.03)])
     heard = ""
-    async for part in model.stream(ModelRequest(model="scripted", messages=[LLMMessage(role="user", content="Go on.")])):
+    asked = [LLMMessage(role="user", content="Go on.")]
+    async for part in model.stream(ModelRequest(model="scripted", messages=asked)):
         if isinstance(part, TextPart):
             heard += part.text
             ctx.emit(Token(part.text))
     return {"said": heard}
 
 graph.add_edge(START, "think").add_edge("think", "answer").add_edge("answer", END)
-'''
+"""
 
 
 @pytest.fixture
