@@ -27,16 +27,16 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ arguments buffers check drawing* drawn facts layout* offers origin places plan resuming retry routes "
-    "schedule snapshot state sums versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* looking offers origin places plan resuming retry "
+    "routes said schedule snapshot state sums versions view voices"
 )
 ACTING = (
     "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
     "signatures step turns"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
-    "runs sessions views waiting webhooks"
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring overhearing owned policy posting "
+    "problems runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
@@ -81,7 +81,7 @@ ROOMS = {
     "settings": Room(("settings.py", "chat_settings.py"), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "doors.py", "chat_parts.py", "chat_service.py", "tool_graph.py", "tool_host.py"),
+        ("runtime.py", "doors.py", "live_bus.py", "chat_parts.py", "chat_service.py", "tool_graph.py", "tool_host.py"),
         ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER, *CHAT),
         drivers=True,
     ),

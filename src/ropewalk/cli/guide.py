@@ -61,6 +61,7 @@ examples:
   ropewalk serve flow.py:graph other.py:graph --port 9000    several graphs
   ROPEWALK_API_KEYS=ann:KEY,bob:KEY ropewalk serve flow.py --host 0.0.0.0
   ropewalk serve flow.py --store postgresql://me@db/runs --workers     runs are driven by `ropewalk worker`
+  ropewalk serve flow.py --store postgresql://me@db/runs --workers --bus nats://bus:4222    with the tokens they say
 
   curl -X POST localhost:8000/graphs/NAME/runs -H 'content-type: application/json' -d '{"input": {}}'
   curl -N localhost:8000/runs/RUN/events
@@ -232,6 +233,7 @@ examples:
   ropewalk worker flow.py --store postgresql://me@db/runs
   ropewalk worker flow.py:graph other.py:graph --concurrency 50 --lease 30
   ropewalk worker flow.py --on-mismatch fail     a run that no longer fits the graph fails, and says why
+  ropewalk worker flow.py --bus nats://bus:4222  its tokens reach the clients of `ropewalk serve --workers --bus`
   ropewalk worker app.py:chat --bus nats://bus:4222 --sessions redis://cache:6379    answers chats as well
 
 Start as many workers as you like, on any machine. Each run is held by one of them, by a lease that it prolongs; when

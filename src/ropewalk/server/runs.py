@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from ropewalk.contracts import RunRecord, RunStore
+from ropewalk.contracts.live_events import LiveEvents
 from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph
 from ropewalk.core.origin import Origin
@@ -91,8 +92,10 @@ class RunService:
         aliases: Mapping[str, str] | None = None,
         for_workers: bool = False,
         limits: RunLimits | None = None,
+        live: LiveEvents | None = None,
     ) -> None:
-        """``aliases`` are other names under which graphs are found; with ``for_workers`` runs are left to workers.
+        """``aliases`` are other names under which graphs are found; with ``for_workers`` runs are left to workers,
+        whose live events ``live`` brings.
 
         Raises ValueError for graphs without a store, with different ones, or with one name.
         """
@@ -102,7 +105,7 @@ class RunService:
         self._inputs = {name: Inputs(graph) for name, graph in self.graphs.items()}
         self._for_workers = for_workers
         self.limits = limits or RunLimits()
-        self.following = Following()
+        self.following = Following(live=live)
         self.check_webhook: Callable[[str], None] = _no_webhooks
         """Raises `InputInvalid` for an address that cannot be told of runs."""
         self._sessions = Sessions(self.store, self.run_of)
