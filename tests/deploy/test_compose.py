@@ -93,7 +93,7 @@ def test_it_tells_how_it_is_and_waits_for_what_it_needs(name: str, said: dict[st
 
 def test_no_secret_is_in_it() -> None:
     text = shipped.COMPOSE.read_text(encoding="utf-8")
-    defaults = {name: value for name, value in DEFAULT.findall(text)}
+    defaults = dict(DEFAULT.findall(text))
     assert set(defaults) == {"REDIS_PASSWORD", "DB_PASSWORD", "ROPEWALK_API_KEYS"}
     assert set(defaults.values()) <= {"local-only", ""}
     said = shipped.services()
