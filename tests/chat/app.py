@@ -65,11 +65,14 @@ async def send_letter(to: str) -> str:
     return f"sent to {to}"
 
 
+def write_letters(request: Any) -> Any:
+    """Ask for the letter, then say that it is sent, or not."""
+    newest = request.messages[-1]
+    if newest.role != "tool":
+        return ToolCall("send_letter", {"to": "Ann"})
+    return "It is sent." if "sent to Ann" in newest.text else "It is not sent."
+
+
 clerk = ToolGraph("clerk")
-clerk.add_tool_node(
-    "clerk",
-    [send_letter],
-    ScriptedModel([ToolCall("send_letter", {"to": "Ann"}), "It is sent."]),
-    ToolLoopOptions(max_iterations=5),
-)
+clerk.add_tool_node("clerk", [send_letter], ScriptedModel(write_letters), ToolLoopOptions(max_iterations=5))
 clerk.add_edge(START, "clerk").add_edge("clerk", END)

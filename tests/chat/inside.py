@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
-from tests.chat.tab import Tab, events_of
+from tests.chat.tab import Tab
 
 from ropewalk import Graph
 from ropewalk.chat_parts import ChatParts, memory_parts
@@ -82,6 +82,3 @@ async def inside(
     finally:
         async with asyncio.timeout(20):
             await made.close()
-
-
-__all__ = ["Inside", "Tab", "events_of", "inside"]

@@ -64,7 +64,8 @@ def test_resets_errors_and_cancellations_are_events_of_their_own() -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"no json", b"[]", b'{"session_id": "s"}', b'{"session_id": 1, "message_id": "m", "chunk_id": 0}',
-     b'{"session_id": "s", "message_id": "m", "chunk_id": -1}', b'{"session_id": "s", "message_id": "m", "chunk_id": true}'],
+     b'{"session_id": "s", "message_id": "m", "chunk_id": -1}',
+     b'{"session_id": "s", "message_id": "m", "chunk_id": true}'],
 )  # fmt: skip
 def test_what_is_no_chunk_is_none(body: bytes) -> None:
     assert read_chunk(body) is None

@@ -180,6 +180,8 @@ def test_compat_holds_only_re_exports() -> None:
         ("llm/scripted.py", "from ropewalk.core.run import Run", "may import"),
         ("messaging/redis/client.py", "from ropewalk.stores.memory import MemoryRunStore", "may import"),
         ("messaging/redis/client.py", "from ropewalk.core.engine import drive", "may import"),
+        ("messaging/nats/connection.py", "from ropewalk.core.run import Run", "may import"),
+        ("messaging/memory/pod_bus.py", "from ropewalk.stores.memory import MemoryRunStore", "may import"),
     ],
 )
 def test_the_table_objects_to(file: str, source: str, word: str) -> None:
@@ -198,6 +200,8 @@ def test_the_table_objects_to(file: str, source: str, word: str) -> None:
         ("stores/postgres.py", "asyncpg"),
         ("llm/openai.py", "openai"),
         ("messaging/redis/connecting.py", "redis.asyncio"),
+        ("messaging/nats/installed.py", "nats.aio.client"),
+        ("messaging/memory/chunk_log.py", "ropewalk.contracts.chunk_log.Appended"),
         ("messaging/redis/client.py", "ropewalk.errors.RedisProblem"),
         ("compat/primegraph/__init__.py", "ropewalk.messaging.redis.RedisStream"),
     ],

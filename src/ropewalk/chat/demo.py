@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ropewalk.core.context import Context
 from ropewalk.core.buffers import History, LastValue
+from ropewalk.core.context import Context
 from ropewalk.core.state import GraphState
 
 MODEL = "demo-gpt"

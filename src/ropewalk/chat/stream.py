@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from ropewalk.chat.frames import event
 from ropewalk.chat.pod import Pod
-from ropewalk.chat.viewer import Viewer
+from ropewalk.chat.viewer import TOO_SLOW, Viewer
 from ropewalk.server.stream import HEADERS, Receive, Scope, Send
 
 _STUCK_SECONDS = 30.0
@@ -34,13 +34,18 @@ class ChatStream(Response):
                     await _body(send, goodbye, more=False)
             except TimeoutError:
                 pass  # it has not read for so long that the connection is given up; it comes back with its cursor
+            except asyncio.CancelledError:
+                if viewer.sending is None or viewer.why != TOO_SLOW:
+                    raise
             finally:
                 watcher.cancel()
 
     async def _pass_on(self, viewer: Viewer, send: Send) -> None:
         while (taken := await viewer.take()) is not None:
             data, ended = taken
+            viewer.sending = asyncio.current_task()
             await _body(send, data)
+            viewer.sending = None
             if ended:
                 self._pod.note_seen(viewer, ended)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from ropewalk.chat.frames import Frame
 
 MOST_BYTES = 1024 * 1024
 """What may wait for a client; a slower one is closed, and comes back with its cursor."""
-ENDED_BY_US, TOO_SLOW, STUCK = "closing", "overrun", "stuck"
+ENDED_BY_US, TOO_SLOW = "closing", "overrun"
 
 
 class Viewer:
@@ -24,13 +25,15 @@ class Viewer:
         """It has caught up with its session, and is given what comes."""
         self.why: str | None = None
         """Why it ends; None: it goes on."""
+        self.sending: asyncio.Task[Any] | None = None
+        """What waits for its connection to take more; it is cancelled when so much waits that the client must go."""
         self._waiting: deque[Frame | bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()
 
     def give(self, frames: list[Frame]) -> None:
         """Let it have frames, in order; what it has is passed over."""
-        for frame in frames:
+        for frame in frames if self.why is None else ():
             if frame.at > self.at:
                 self.at = frame.at
                 self._waiting.append(frame)
@@ -41,14 +44,18 @@ class Viewer:
 
     def tell(self, data: bytes) -> None:
         """Let it have something that is in no log: a ping."""
-        self._waiting.append(data)
-        self._size += len(data)
+        if self.why is None:
+            self._waiting.append(data)
+            self._size += len(data)
         self._wake.set()
 
     def end(self, why: str) -> None:
         """Let its stream end, with what waits unsent."""
         if self.why is None:
             self.why = why
+            self._waiting.clear()
+            if why == TOO_SLOW and self.sending is not None:
+                self.sending.cancel()
         self._wake.set()
 
     async def take(self) -> tuple[bytes, list[str]] | None:

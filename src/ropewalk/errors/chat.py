@@ -14,8 +14,10 @@ class BusUnavailable(ChatProblem, ConnectionError):
 
     code = "bus_unavailable"
 
-    def __init__(self, what: str, where: str, why: str) -> None:
+    def __init__(self, what: str, where: str, why: str, *, nobody_answers: bool = False) -> None:
         self._told = (what, where, why)
+        self.nobody_answers = nobody_answers
+        """It can be reached, and what was asked for is not there: JetStream, a stream, a consumer."""
         super().__init__(
             f"{what} at {where} could not be used: {why.rstrip('.')}. Nothing that was accepted is lost: the run store "
             "has it. Look at whether the server runs and can be reached, then try again."
@@ -23,7 +25,7 @@ class BusUnavailable(ChatProblem, ConnectionError):
 
     def again(self) -> "BusUnavailable":
         """Return the same once more: of many that waited together each raises one of its own."""
-        return BusUnavailable(*self._told)
+        return BusUnavailable(*self._told, nobody_answers=self.nobody_answers)
 
 
 class ChunkRefused(ChatProblem):

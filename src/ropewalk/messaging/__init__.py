@@ -1,1 +1,1 @@
-"""Messaging between programs, one package for each service: `redis`. Importing this loads no driver."""
+"""Messaging between programs: `redis`, `nats`, and `memory` within one. Importing this loads no driver."""

@@ -154,7 +154,12 @@ class RunService:
         await self._check_limits(caller)
         async with self._sessions.admitting(request.session, request.on_busy, caller) as behind:
             origin = Origin(
-                owner=caller.owner, session=request.session, request=digest, behind=behind, webhook=request.webhook, note=request.note
+                owner=caller.owner,
+                session=request.session,
+                request=digest,
+                behind=behind,
+                webhook=request.webhook,
+                note=request.note,
             )
             try:
                 run = await self._begun(drawn, state, run_id, origin)
