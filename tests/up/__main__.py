@@ -17,7 +17,7 @@ from tests.up.stream import Lines
 DESCRIPTION = """\
 Starts what deploy/compose.yaml names as processes of this machine: three pods, the workers, PostgreSQL, Redis (Valkey),
 NATS, and nginx in front. Each is on a free port; what they store is removed when they end. FILE:graph are the graphs
-that answer; without one the demonstration does. Variables of the compose file, such as ROPEWALK_ON_BUSY, count here too."""
+that answer; without one the demonstration does. Variables of the compose file, as ROPEWALK_ON_BUSY, count here too."""
 MESSAGE = {"session_id": "test", "user_id": "user1", "message": "Hello, how are you?"}
 _LOOK_SECONDS = 0.1
 

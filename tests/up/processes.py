@@ -33,7 +33,7 @@ class Process(Server):
         words = list(self.service.command)
         if METRICS_PORT in words:
             words[words.index(METRICS_PORT) + 1] = str(self.port)
-        return [sys.executable, "-W", "default", "-m", "ropewalk.cli", *words]
+        return [sys.executable, "-m", "ropewalk.cli", *words]
 
     def surroundings(self) -> dict[str, str]:
         found = self.service.environ | self.here
