@@ -93,9 +93,7 @@ def crew(folder: Path, *, store: str, bus: str, sessions: str) -> Iterator[Crew]
     made = Crew(folder, store=store, bus=bus, sessions=sessions)
     try:
         yield made
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
         for process in reversed(made.processes):
             process.end()
+        print(made.logs())  # shown with a test that failed

@@ -83,6 +83,8 @@ READINGS = {
         "ttl": 30.0,
         **PASSED_OVER,
     },
+    "hold": {"run_id": "run75", "worker": "w", "ttl": 30.0},
+    "wake": {"run_id": "run75"},
     "renew": {"run_ids": ["run75", "run225"], "epochs": [1, 1], "worker": "w", "ttl": 30.0},
     "delete": {"keys": [77, 78]},
     "heir": {"key": 77},

@@ -219,6 +219,95 @@ def test_what_a_worker_releases_is_taken_at_once_or_when_it_is_due(postgres_url)
     asyncio.run(scenario())
 
 
+def test_one_run_is_held_by_who_asks_for_it_and_prolonged_by_asking_again(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (store, queue):
+            for run_id in ("r", "s"):
+                await queue.submit(new_run(run_id, session=run_id, turn=1), [b"started"])
+            held = await queue.hold("r", "a stranger", ttl_seconds=0.4)
+            assert held.record == await store.look("r")
+            assert (held.record.epoch, held.record.turn, held.taken_from) == (2, 1, None)
+            assert await queue.hold("r", "w", ttl_seconds=30) is None
+            assert claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=5)) == {"s": 2}
+            assert await queue.hold("s", "a stranger", ttl_seconds=30) is None
+            for _ in range(4):
+                await asyncio.sleep(0.2)
+                again = await queue.hold("r", "a stranger", ttl_seconds=0.4)
+                assert (again.record.epoch, again.taken_from) == (2, None)
+            assert await queue.claim("w", graphs=["g"], ttl_seconds=30) == []
+            renewer = queue.renewer("a stranger")
+            assert await asyncio.to_thread(renewer.renew, {"r": 2}, ttl_seconds=0.4) == {"r"}
+            renewer.close()
+            await write(store, "r", b"theirs", after=1, epoch=2)
+            await queue.release("a stranger", {"r": 2})
+            assert claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30)) == {"r": 3}
+
+    asyncio.run(scenario())
+
+
+def test_who_holds_a_run_whose_worker_died_is_told_and_who_comes_back_late_still_has_it(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (_, queue):
+            await queue.submit(new_run("r"), [])
+            await queue.claim("dead", graphs=["g"], ttl_seconds=0.1)
+            await asyncio.sleep(0.2)
+            held = await queue.hold("r", "heir", ttl_seconds=0.1)
+            assert (held.record.epoch, held.taken_from) == (3, "dead")
+            await asyncio.sleep(0.2)
+            late = await queue.hold("r", "heir", ttl_seconds=30)
+            assert (late.record.epoch, late.taken_from) == (3, None)
+            assert await queue.claim("w", graphs=["g"], ttl_seconds=30) == []
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_due_is_not_held(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (store, queue):
+            await admit(store, "embedded")
+            await queue.submit(new_run("paused", status="PAUSED"), [])
+            await queue.submit(new_run("later"), [])
+            claims = claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30))
+            await queue.release("w", claims, wake_in_seconds=30)
+            for run_id in ("embedded", "paused", "later", "nobody"):
+                assert await queue.hold(run_id, "a stranger", ttl_seconds=30) is None
+                assert run_id == "nobody" or (await store.look(run_id)).epoch == (2 if run_id == "later" else 1)
+
+    asyncio.run(scenario())
+
+
+def test_of_many_who_would_hold_a_run_one_does(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (_, queue), opened(postgres_url) as (_, other):
+            for i in range(10):
+                await queue.submit(new_run(f"run{i}"), [])
+                asking = [(queue, other)[nth % 2].hold(f"run{i}", f"stranger{nth}", ttl_seconds=30) for nth in range(8)]
+                claiming = other.claim("w", graphs=["g"], ttl_seconds=30)
+                *held, by_worker = await asyncio.gather(*asking, claiming)
+                assert len([one for one in held if one is not None]) + len(by_worker) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_was_set_for_later_is_woken_and_one_that_is_held_is_not(postgres_url):
+    async def scenario():
+        async with opened(postgres_url) as (_, queue), opened(postgres_url) as (_, other):
+            await queue.submit(new_run("r"), [])
+            claims = claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30))
+            await queue.wake("r")
+            await queue.wake("nobody")
+            assert await queue.claim("x", graphs=["g"], ttl_seconds=30) == []
+            await queue.release("w", claims, wake_in_seconds=60)
+            waiting = asyncio.create_task(other.wait(["g"], at_most_seconds=20))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            await queue.wake("r")
+            await asyncio.wait_for(waiting, 5)
+            assert claimed(await other.claim("x", graphs=["g"], ttl_seconds=30)) == {"r": 3}
+
+    asyncio.run(scenario())
+
+
 def test_waiting_is_ended_by_a_submission_by_time_and_by_the_end_of_the_store(postgres_url):
     async def scenario():
         async with opened(postgres_url) as (store, queue), opened(postgres_url) as (_, other):

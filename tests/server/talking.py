@@ -101,9 +101,9 @@ def mailer(name: str = "mailer") -> ToolGraph[Any]:
     return _loop(name, [send_letter], _mails)
 
 
-def finder(name: str = "finder") -> ToolGraph[Any]:
-    """A tool loop: the model looks up who is named, thinking and talking meanwhile."""
-    return _loop(name, [look_up], _finds)
+def finder(name: str = "finder", seconds: float = 0.0) -> ToolGraph[Any]:
+    """A tool loop: the model looks up who is named, thinking and talking meanwhile; ``seconds`` between two words."""
+    return _loop(name, [look_up], lambda request: _finds(request, seconds))
 
 
 def _loop(name: str, tools: list[Any], answers: Any) -> ToolGraph[Any]:
@@ -122,13 +122,13 @@ def _mails(request: ModelRequest) -> Any:
     return f"Sent, {last.text}."
 
 
-def _finds(request: ModelRequest) -> Any:
+def _finds(request: ModelRequest, seconds: float) -> Any:
     last = request.messages[-1]
     if last.role != "tool":
         calls = [ToolCall("look_up", {"name": name}) for name in last.text.split(" and ")]
-        return ScriptedReply(text="Let me look.", tool_calls=calls, thinking="who is it?")
+        return ScriptedReply(text="Let me look.", tool_calls=calls, thinking="who is it?", delay_seconds=seconds)
     found = [message.text for message in request.messages if message.role == "tool"]
-    return f"They live at {'; '.join(found)}."
+    return ScriptedReply(text=f"They live at {'; '.join(found)}.", delay_seconds=seconds)
 
 
 @tool(pause_after_execution=True)

@@ -99,6 +99,21 @@ def save(folder: Path, version: str, name: str = "flow.py", *, text: str = FLOW)
     (folder / name).write_text(text.replace("VERSION", version), encoding="utf-8")
 
 
+def test_two_saves_within_a_second_are_two_versions(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.py"
+    save(tmp_path, "v1")
+    second = flow.stat().st_mtime_ns // 10**9 * 10**9
+    os.utime(flow, ns=(second, second))
+    with dev(tmp_path) as running:
+        running.serving()
+        save(tmp_path, "v2")
+        os.utime(flow, ns=(second + 1, second + 1))
+        running.serving()
+        run_id = running.start()
+        until(lambda: running.look(run_id)["status"] == "PAUSED")
+        assert running.look(run_id)["state"]["said"] == ["slow, v2"]
+
+
 def test_runs_and_readers_survive_a_save_and_a_mistake_leaves_the_last_good_version(tmp_path: Path) -> None:
     save(tmp_path, "v1")
     save(tmp_path, "", "notes.py", text="no python at all, and no graph either")

@@ -12,13 +12,14 @@ import httpx
 import pytest
 from tests.server.graphs import plan, quick, story, talk
 from tests.server.serving import Served, blocks, said, until
+from tests.server.talking import finder
 
 from ropewalk.server import channel, following
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with Served(talk(), plan(), quick(), story()) as running:
+    with Served(talk(), plan(), quick(), story(), finder(seconds=0.003)) as running:
         yield running
 
 
@@ -46,6 +47,28 @@ def test_a_stream_that_is_cut_at_any_event_joins_to_the_same_bytes(served: Serve
         ), f"cut behind {last.id}"
         assert said(served.follow(run_id, after=last.id)) == rest
     assert said(served.follow(run_id, after="0")) == whole
+
+
+def test_a_tool_loop_that_is_cut_at_any_event_joins_to_the_same_bytes(served: Served) -> None:
+    run_id = served.start("finder", {"messages": [{"role": "user", "content": "Ann and Nobody"}]})
+    joined = [*_cut_all_the_time(served, run_id)]
+    whole = said(served.follow(run_id))
+    assert joined == [one.raw for one in whole]
+    told = {one.type for one in whole}
+    assert {"thinking", "text", "tool_arguments", "model_replied", "tool_call", "tool_result"} <= told
+    for at, last in enumerate(whole[:-1]):
+        assert whole[: at + 1] + said(served.follow(run_id, header=last.id)) == whole, f"cut behind {last.id}"
+
+
+def _cut_all_the_time(served: Served, run_id: str) -> Iterator[str]:
+    """Yield the blocks of a stream that is cut behind each event, while its run goes on."""
+    cursor, last = "0", ""
+    while last != "run_done":
+        for one in served.following(run_id, header=cursor):
+            if one.data is not None:
+                cursor, last = one.id, one.type
+                yield one.raw
+                break
 
 
 def test_a_stream_that_is_cut_all_the_time_while_the_run_goes_on_joins_to_the_same_bytes(served: Served) -> None:

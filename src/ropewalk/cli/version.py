@@ -42,6 +42,7 @@ def main() -> None:
         report.write(json.dumps(told) + "\n")
         report.flush()
 
+    sys.dont_write_bytecode = True  # a save in the same second, and as long, would be taken for the one before
     loaded, failures = _loaded(options.place.resolve())
     say(type="loaded", graphs=[one.graph.name for one in loaded], failures=failures)
     if sys.stdin.readline().strip() == "go":

@@ -83,6 +83,19 @@ class RunQueue(Protocol):
         """
         ...
 
+    async def hold(self, run_id: str, worker: str, *, ttl_seconds: float) -> ClaimedRun | None:
+        """Take this very run, with epoch + 1 and a lease of ``ttl_seconds``, when it is due and in nobody's hands; None
+        when it is not.
+
+        Of a run that ``worker`` has already, the lease is prolonged, and the epoch stays. `renewer` and `release` do
+        with it what they do with a run that was claimed.
+        """
+        ...
+
+    async def wake(self, run_id: str) -> None:
+        """Make a run due at once that was released for later; one that is held, or not in the queue, is left alone."""
+        ...
+
     def renewer(self, worker: str) -> LeaseRenewer:
         """Return what prolongs the leases of ``worker``. Connects when it is first used."""
         ...

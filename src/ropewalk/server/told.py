@@ -21,6 +21,7 @@ _RECORD = {
 _RUN = _RECORD | {
     "state": {"headline": "Mayor joins the circus"},
     "pauses": [{"id": "p_1", "kind": "question", "node": "approve", "payload": "print this?", "expires_at": None}],
+    "usage": {},
     "error": None,
 }
 _GRAPH = {

@@ -31,6 +31,7 @@ def run_data(record: RunRecord, standing: Standing) -> dict[str, Any]:
         "entries": standing.number,
         "state": standing.state,
         "pauses": [] if standing.status in ("CANCELLED", "DONE") else [pause_data(pause) for pause in standing.pauses],
+        "usage": standing.usage,
         "error": {"code": standing.code, "node": standing.node, "message": standing.message} if failed else None,
     }
 

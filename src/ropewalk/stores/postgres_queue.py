@@ -51,6 +51,13 @@ class PostgresRunQueue:
         )
         return [ClaimedRun(record=record(row), taken_from=row[-1]) for row in rows]
 
+    async def hold(self, run_id: str, worker: str, *, ttl_seconds: float) -> ClaimedRun | None:
+        rows = await self._rows("hold", run_id=run_id, worker=worker, ttl=float(ttl_seconds))
+        return ClaimedRun(record=record(rows[0]), taken_from=rows[0][-1]) if rows else None
+
+    async def wake(self, run_id: str) -> None:
+        await self._announce({graph for (graph,) in await self._rows("wake", run_id=run_id)})
+
     def renewer(self, worker: str) -> LeaseRenewer:
         return PostgresLeaseRenewer(self._store.config, worker)
 

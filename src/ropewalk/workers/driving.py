@@ -20,6 +20,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
+from ropewalk.core.turns import in_the_way, next_in_turn
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
 from ropewalk.workers.heartbeat import Lease
 from ropewalk.workers.misfits import Misfits
@@ -47,6 +48,8 @@ class Beside:
 _WAITED_SECONDS, _WAITED_PART = 1.0, 0.05
 """Time in the queue is no time under way: a run that waited longer, in seconds and as a part of its timeout, says so,
 else the timeout would count it."""
+_TURN_SECONDS, _TURN_AT_MOST_SECONDS = 1.0, 10.0
+"""After how long a run whose turn has not come is looked at again: nobody may be left to wake it."""
 _NOTES_AGAIN_SECONDS = 0.5
 _AGAIN_SECONDS = 5.0
 _AGAIN_AT_MOST_SECONDS = 300.0
@@ -118,6 +121,7 @@ class Drive:
             await self._drive()
         except RunTaken:
             log.info("run %s was taken from this worker", self.run_id)
+            await self._wake_next()  # it may have been cancelled
         except GraphChanged as misfit:
             await self._misfit(misfit, on_mismatch)
         except StoreUnavailable as trouble:  # before anything was driven
@@ -171,9 +175,12 @@ class Drive:
 
     async def _opened(self, engine: Engine) -> Sequence[Fact] | float:
         """Ask who stands beside the worker what comes first, or for how long the run is to wait."""
-        opening = self._beside.opening
-        if opening is None or self._winding_down:
+        if self._winding_down:
             return []
+        waits = await self._waits_its_turn()
+        opening = self._beside.opening
+        if waits or opening is None:
+            return waits or []
         self._asking = asyncio.ensure_future(opening(self.claim.record, engine))
         try:
             return await self._asking
@@ -188,6 +195,18 @@ class Drive:
             return self._troubles.seconds_until_next_try(self.run_id)
         finally:
             self._asking = None
+
+    async def _waits_its_turn(self) -> float:
+        """Return for how long to leave the run alone: an earlier one of its session is RUNNING. When that stops, its
+        worker wakes the next one.
+        """
+        record, store = self.claim.record, self._desk.store
+        assert store is not None
+        first = await in_the_way(store, owner=record.owner, session=record.session, turn=record.turn)
+        if first is None:
+            return 0.0
+        ahead = (record.turn or 0) - (first.turn or 0)
+        return min(_TURN_SECONDS * ahead, _TURN_AT_MOST_SECONDS)
 
     def _ask_no_more(self) -> None:
         if self._asking is not None:
@@ -225,6 +244,7 @@ class Drive:
         if engine.lost is None and engine.schedule.status != "RUNNING":
             self._troubles.forget(self.run_id)
             log.debug("run %s: %s", self.run_id, engine.schedule.status)
+            await self._wake_next()
             return
         if engine.lost is None:  # it came to rest between two steps
             await self._release()
@@ -240,6 +260,17 @@ class Drive:
         else:
             why = f"its worker could not go on with it, again and again ({trouble}); resume() tries once more"
             await self._desk.set_aside(record, "poisoned", why)
+
+    async def _wake_next(self) -> None:
+        """Make the run due whose turn has come now; without this it would be looked at again before long."""
+        store = self._desk.store
+        assert store is not None
+        try:
+            following = await next_in_turn(store, self.claim.record)
+            if following is not None:
+                await self._queue.wake(following.run_id)
+        except RopewalkError as trouble:
+            log.info("run %s: who is next in its session was not woken: %s", self.run_id, trouble)
 
     async def _note_cut(self) -> RunRecord | None:
         """Say in the log that what was in flight starts over, and return how it stands then; try as long as the run is

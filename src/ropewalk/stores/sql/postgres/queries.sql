@@ -337,6 +337,35 @@ WITH due AS (
 )
 SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, worker FROM raised
 
+-- name: hold
+-- Give one run to a worker, if it is due; of one that the worker has, prolong the lease. The run is locked before its
+-- work, as an append does.
+WITH found AS (
+    SELECT key, epoch FROM ropewalk.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE
+), chosen AS (
+    SELECT work.run, coalesce(work.worker = %(worker)s AND work.epoch = found.epoch, false) AS is_its_own,
+        CASE WHEN work.epoch = found.epoch AND work.worker <> %(worker)s THEN work.worker END AS worker
+    FROM found JOIN ropewalk.work ON work.run = found.key
+    WHERE work.wake_at <= clock_timestamp() OR (work.worker = %(worker)s AND work.epoch = found.epoch)
+    FOR NO KEY UPDATE OF work
+), raised AS (
+    UPDATE ropewalk.run SET epoch = epoch + (NOT chosen.is_its_own)::int FROM chosen WHERE run.key = chosen.run
+    RETURNING run.*, chosen.worker
+), leased AS (
+    UPDATE ropewalk.work
+    SET worker = %(worker)s, epoch = raised.epoch, wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
+    FROM raised WHERE work.run = raised.key
+)
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, worker
+FROM raised
+
+-- name: wake
+-- Make a run due that was set for later.
+UPDATE ropewalk.work SET wake_at = clock_timestamp()
+FROM ropewalk.run
+WHERE run.run_id = %(run_id)s AND work.run = run.key AND work.worker IS NULL AND work.wake_at > clock_timestamp()
+RETURNING work.graph
+
 -- name: renew
 -- Prolong leases that nobody has taken; an answer is one that the worker still has.
 WITH held AS (
