@@ -46,6 +46,7 @@ S = TypeVar("S")
 
 _LETS_OTHERS_FINISH_SECONDS = 3.0
 _LETS_A_WORKER_COME_SECONDS = 0.5
+_LOOKS_AT_OTHERS_SECONDS = 0.05
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAUSE_SECONDS = 0.002
@@ -782,7 +783,7 @@ class Run(Generic[S]):
                 place = await self._desk.queued(self.run_id)
                 if place is None or place.worker is None:
                     return
-            await asyncio.sleep(_LOOKS_AGAIN_SECONDS[0])
+            await asyncio.sleep(_LOOKS_AT_OTHERS_SECONDS)
 
     async def _own(
         self,
