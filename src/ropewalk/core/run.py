@@ -44,6 +44,8 @@ S = TypeVar("S")
 
 _LOOKS_AGAIN_SECONDS = (0.05, 1.0)
 """A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
+_LETS_OTHERS_FINISH_SECONDS = 3.0
+_LETS_A_WORKER_COME_SECONDS = 0.5
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAUSE_SECONDS = 0.002
@@ -744,6 +746,21 @@ class Run(Generic[S]):
                 self._engine = self._engine or await self._desk.load(self.run_id)
         return self._engine
 
+    async def _let_others_finish(self) -> None:
+        """Wait a moment while another process has steps in flight: to take the run over would cut them off, and of a
+        tool's call that had started nobody would know how it ended. That process may be dead, so it is a moment only;
+        a shorter one where a worker has yet to come.
+        """
+        store, began = self._desk.store, time.monotonic()
+        while store is not None and (waited := time.monotonic() - began) < _LETS_OTHERS_FINISH_SECONDS:
+            if (await store.look(self.run_id)).status != "RUNNING":
+                return
+            if waited > _LETS_A_WORKER_COME_SECONDS and await self.is_for_workers():
+                place = await self._desk.queued(self.run_id)
+                if place is None or place.worker is None:
+                    return
+            await asyncio.sleep(_LOOKS_AGAIN_SECONDS[0])
+
     async def _own(
         self,
         *,
@@ -774,6 +791,7 @@ class Run(Generic[S]):
                 )
             return engine
         if pause_id is not None:
+            await self._let_others_finish()
             _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
         previous = engine
         if previous is not None:
