@@ -1,5 +1,5 @@
-"""`ropewalk serve` and `ropewalk worker` as processes, over a real NATS and a real PostgreSQL: tokens cross, a worker is
-killed in the middle of a model's answer and another one goes on, the bus goes and comes back.
+"""`ropewalk serve` and `ropewalk worker` as processes, over a real NATS and a real PostgreSQL: tokens cross, a worker
+is killed in the middle of a model's answer and another one goes on, the bus goes and comes back.
 """
 
 import json
