@@ -126,7 +126,10 @@ class Joining:
                 is_first = False
             viewer.give(frames)
             if place.log is None:
-                place.begin(name, viewer.at, under_way)
+                others = any(
+                    one.is_live for one in place.viewers
+                )  # they came before there was a log: they have nothing
+                place.begin(name, 0 if others else viewer.at, under_way)
             if place.log != name:  # the log has begun anew meanwhile
                 viewer.end(ENDED_BY_US)
                 return

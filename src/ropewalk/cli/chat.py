@@ -17,7 +17,7 @@ from ropewalk.cli.screen import Screen, printable
 from ropewalk.cli.serve import aliases_of, door_settings, listening_socket, log_to_stderr
 from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import DONE, Trouble
-from ropewalk.runtime import Graph, RunStore, open_store
+from ropewalk.runtime import Graph, RunStore, open_queued_store, open_store
 from ropewalk.settings import DoorSettings
 
 
@@ -53,7 +53,7 @@ def served(settings: ChatSettings, *, embedded: bool) -> Served:
     else:
         graphs, aliases = [demo_graph()], {}
     choice = store_choice(settings.store)
-    store = open_store(choice.url)
+    store = open_queued_store(choice.url) if embedded else open_store(choice.url)
     for graph in graphs:
         graph.use_store(store)
     return Served(graphs=graphs, aliases=aliases, store=store, shown=shown_url(choice.url))
