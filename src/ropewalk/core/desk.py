@@ -204,6 +204,10 @@ class Desk:
             run = self._runs[run_id] = Run(checked_run_id(run_id), self)
         return run
 
+    def known(self, run_id: str) -> Run[Any] | None:
+        """Return the run if this process has it in hand, or is just admitting it."""
+        return self._runs.get(run_id)
+
     def forget(self, run_id: str) -> None:
         """Know nothing of the run any more: it was deleted, or is another's now."""
         self._runs.pop(run_id, None)
