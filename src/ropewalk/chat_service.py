@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,7 @@ class ChatWorker:
 
 
 @contextlib.contextmanager
-def serving_metrics(works: ChatWorker, host: str, port: int | None) -> Iterator[None]:
+def serving_metrics(works: ChatWorker, host: str, port: int | None) -> Generator[None]:
     """Serve a worker's ``/metrics`` meanwhile; without a port nothing is. Raises `PartMissing` and OSError."""
     if port is None:
         yield

@@ -422,3 +422,18 @@ def test_kill_9_in_the_middle_of_appends_leaves_whole_ones_and_another_goes_on(r
 
     Place("redis", redis_url).run(go)
     delete_keys(redis_url, "chat:log:{test-")
+
+
+def test_in_a_cluster_each_session_is_kept_whole(cluster_url: str) -> None:
+    async def go() -> None:
+        async with AsyncRedisClient(RedisConfig(cluster_url, cluster=True)) as client:
+            log = RedisChunkLog(client)
+            sessions = [f"s{n}" for n in range(40)]
+            await asyncio.gather(*(log.open(s, "m", fence=1) for s in sessions[:20]))
+            calls = (log.append(s, "m", [s.encode()], fence=1, chunk_id=0, final=True) for s in sessions)
+            assert {one.first for one in await asyncio.gather(*calls)} == {1}
+            assert [bodies(await log.unseen(s)) for s in sessions] == [[s.encode()] for s in sessions]
+            await log.seen("s1", ["m"])
+            assert bodies(await log.unseen("s1")) == []
+
+    run(go)

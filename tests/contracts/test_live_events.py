@@ -93,6 +93,7 @@ def test_who_comes_in_the_middle_first_gets_what_the_driver_keeps(place: Place) 
         await settled(driver)
         await settled(other)
         driver.say(place.run_id, [b"before"])
+        await settled(driver)
         async with server.follow(place.run_id, (3, 17)) as batches:
             await settled(server)
             driver.say(place.run_id, [b"then"])

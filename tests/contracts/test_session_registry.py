@@ -161,6 +161,7 @@ def test_strangers_read_and_write_the_plain_set(redis_only: Place) -> None:
             assert 250_000 < await stranger.execute("PTTL", key) <= 300_000
             await stranger.execute("SREM", key, "pod-7:conn", "host.example.com:conn")
             assert await two.pods_of([place.session]) == [{"pod-1"}]
+            assert await stranger.execute("ZCARD", f"{{{key}}}:ends") == 3  # it knows no more of them
             await stranger.execute("SREM", key, "pod-1:a")
             assert await two.pods_of([place.session]) == [frozenset()]
             await one.announce([place.at("pod-1", "a")], ttl_seconds=30)  # it is lost for one announcement
@@ -284,3 +285,17 @@ def test_a_killed_pod_is_known_no_longer_than_it_said(redis_only: Place) -> None
             await until(gone, 3)
 
         place.run(go)
+
+
+def test_in_a_cluster_a_set_and_its_ends_are_in_one_place(cluster_url: str) -> None:
+    async def go() -> None:
+        async with AsyncRedisClient(RedisConfig(cluster_url, cluster=True)) as client:
+            registry, sessions = RedisSessionRegistry(client), [f"s{n}" for n in range(40)]
+            await registry.announce([Connection(s, f"pod-{s}", "c") for s in sessions], ttl_seconds=30)
+            assert await registry.pods_of(sessions) == [{f"pod-{s}"} for s in sessions]
+            assert await client.execute("SMEMBERS", "session:connections:s7") == [b"pod-s7:c"]
+            await registry.forget([Connection(s, f"pod-{s}", "c") for s in sessions])
+            assert await registry.pods_of(sessions) == [frozenset()] * 40
+            assert await registry.claim("s7", "ada", ttl_seconds=30)
+
+    run(go)

@@ -21,7 +21,6 @@ from ropewalk.contracts import RunRecord
 from ropewalk.contracts.chat_requests import ChatRequests, Delivery
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, StateEdited, read_entry
-from ropewalk.core.turns import running_before
 from ropewalk.errors import GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
 from ropewalk.errors.chat import ChunkRefused, MessageOver
 
@@ -30,8 +29,6 @@ log = logging.getLogger("ropewalk")
 MOST_MESSAGES = 500
 """Of a session's history, the newest: what a run begins with."""
 _ATTEMPTS = 5
-_TURN_SECONDS = 2.0
-"""How long a run is left alone whose turn has not come; the end of the one before wakes it earlier."""
 _AGAIN_SECONDS = 1.0
 _FETCH_SECONDS = 5.0
 _FETCHED = 50
@@ -78,8 +75,6 @@ class Answering:
         if record.session is None or engine.schedule.number > 1 or record.graph not in self._desk.service.graphs:
             return ()
         store = self._desk.service.store
-        if await running_before(store, record) is not None:
-            return _TURN_SECONDS
         (number, body), *_ = await store.read(record.run_id, limit=1)
         started = read_entry(number, body).data
         if noted_in(started) is None:

@@ -8,7 +8,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 from ropewalk.chat.chunks import read_chunk
@@ -91,7 +91,7 @@ class Pod:
     # -- connections --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def connect(self, user: Caller, session_id: str, cursor: Cursor | str | None) -> AsyncIterator[Viewer]:
+    async def connect(self, user: Caller, session_id: str, cursor: Cursor | str | None) -> AsyncGenerator[Viewer]:
         """Let a client follow a session of its own. ``cursor`` as text is one that no pod has told."""
         assert user.owner is not None
         viewer = Viewer(session_id, user.owner, secrets.token_hex(16))

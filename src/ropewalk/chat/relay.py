@@ -95,7 +95,7 @@ class Relay:
         if fresh.epoch != record.epoch:
             raise ChunkRefused(record.run_id, record.epoch, fresh.epoch)
         if failure is None:
-            await desk.conclude(fresh, {"messages": [{"role": "assistant", "content": text}]}, by=self._name)
+            await desk.conclude(fresh, {"messages": {"role": "assistant", "content": text}}, by=self._name)
         else:
             await desk.set_aside(fresh, "answer_failed", "somebody else was to answer, and said that it failed")
 

@@ -29,6 +29,7 @@ from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
 from ropewalk.core.snapshot import load_snapshot
 from ropewalk.core.state import Shape, Values
+from ropewalk.core.turns import in_the_way
 from ropewalk.errors import (
     EntryNotFound,
     GraphChanged,
@@ -39,6 +40,7 @@ from ropewalk.errors import (
     RunNotFound,
     RunTaken,
     StoreCorrupt,
+    StoreUnavailable,
 )
 from ropewalk.ids import checked_run_id, new_run_id
 
@@ -147,8 +149,20 @@ class Desk:
         except RopewalkError:
             self._runs.pop(run.run_id, None)
             raise
-        if engine.schedule.status == "RUNNING" and submit is None and origin.behind is None:
+        if engine.schedule.status == "RUNNING" and submit is None and await self._may_begin(origin):
             self.drive(run, engine)
+
+    async def _may_begin(self, origin: Origin) -> bool:
+        """Tell whether nothing of its session keeps a new run from beginning; else somebody sets it off later."""
+        if origin.behind is not None:
+            return False
+        if self.store is None or origin.turn is None:
+            return True
+        asked = in_the_way(self.store, owner=origin.owner, session=origin.session, turn=origin.turn)
+        try:
+            return await asked is None
+        except StoreUnavailable:  # the run is admitted all the same, and who sets it off asks again
+            return False
 
     def drive(self, run: Run[Any], engine: Engine) -> None:
         """Drive a run here, and keep it alive meanwhile, whether or not its user holds it."""

@@ -18,7 +18,8 @@ class Origin:
     webhook: str | None = None
     """Who wants to be told when it stops."""
     turn: int | None = None
-    """Which of its session's runs it is, counted from 1; None: it has no place in an order."""
+    """Which of its session's runs it is, counted from 1: while a lower one is RUNNING, nothing of it starts. None: it
+    has no place in an order."""
     note: Mapping[str, Any] | None = None
     """What the door that admitted the run wants to find again; nobody else looks inside."""
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
+_LETS_OTHERS_FINISH_SECONDS = 3.0
+_LETS_A_WORKER_COME_SECONDS = 0.5
+_LOOKS_AT_OTHERS_SECONDS = 0.05
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAUSE_SECONDS = 0.002
@@ -523,6 +526,15 @@ class Run(Generic[S]):
 
         await self._tried(take)
 
+    async def set_off(self) -> None:
+        """Drive a run that was admitted and had to wait for another one; nothing of it has begun, so nothing died."""
+        await self._settled()
+
+        async def set_off() -> None:
+            await self._write(await self._own(explicit=False, reset=False), list)
+
+        await self._tried(set_off)
+
     async def _was_handed_over(self) -> bool:
         newest = [entry async for entry in self._newest_entries(1)]
         return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
@@ -759,6 +771,21 @@ class Run(Generic[S]):
                 self._engine = self._engine or await self._desk.load(self.run_id)
         return self._engine
 
+    async def _let_others_finish(self) -> None:
+        """Wait a moment while another process has steps in flight: to take the run over would cut them off, and of a
+        tool's call that had started nobody would know how it ended. That process may be dead, so it is a moment only;
+        a shorter one where a worker has yet to come.
+        """
+        store, began = self._desk.store, time.monotonic()
+        while store is not None and (waited := time.monotonic() - began) < _LETS_OTHERS_FINISH_SECONDS:
+            if (await store.look(self.run_id)).status != "RUNNING":
+                return
+            if waited > _LETS_A_WORKER_COME_SECONDS and await self.is_for_workers():
+                place = await self._desk.queued(self.run_id)
+                if place is None or place.worker is None:
+                    return
+            await asyncio.sleep(_LOOKS_AT_OTHERS_SECONDS)
+
     async def _own(
         self,
         *,
@@ -789,6 +816,7 @@ class Run(Generic[S]):
                 )
             return engine
         if pause_id is not None:
+            await self._let_others_finish()
             _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
         previous = engine
         if previous is not None:

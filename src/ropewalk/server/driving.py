@@ -11,7 +11,7 @@ from ropewalk.contracts import RunRecord, RunStore
 from ropewalk.core.desk import Desk
 from ropewalk.core.run import Run
 from ropewalk.errors import RopewalkError, RunError, StoreUnavailable
-from ropewalk.server.sessions import Sessions
+from ropewalk.server.waiting import Waiting
 
 log = logging.getLogger("ropewalk")
 
@@ -24,12 +24,12 @@ class Driving:
     """The runs of some graphs that nobody but this process moves on."""
 
     def __init__(
-        self, store: RunStore, desks: Iterable[Desk], run_of: Callable[[RunRecord], Run[Any]], sessions: Sessions
+        self, store: RunStore, desks: Iterable[Desk], run_of: Callable[[RunRecord], Run[Any]], waiting: Waiting
     ) -> None:
         self._store = store
         self._desks = {desk.plan.name: desk for desk in desks}
         self._run_of = run_of
-        self._sessions = sessions
+        self._waiting = waiting
         self._tasks: set[asyncio.Task[None]] = set()
         for desk in self._desks.values():
             desk.when_lost = self._lost
@@ -60,10 +60,7 @@ class Driving:
 
         async def go_on(record: RunRecord) -> None:
             async with room:
-                behind = await self._sessions.behind_of(record)
-                if behind is not None:
-                    self._sessions.wait_behind(record.run_id, behind)
-                else:
+                if not await self._waiting.waits(record):
                     await self._take(record.run_id)
 
         for outcome in await asyncio.gather(*map(go_on, reversed(records)), return_exceptions=True):

@@ -8,7 +8,7 @@ first, always by the same function: somebody else's run is told of as one that w
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -37,8 +37,9 @@ from ropewalk.server.driving import Driving
 from ropewalk.server.following import Following, Reader
 from ropewalk.server.inputs import Inputs
 from ropewalk.server.owned import Caller
-from ropewalk.server.sessions import OnBusy, Sessions
+from ropewalk.server.sessions import OnBusy, Place, Sessions
 from ropewalk.server.views import difference, entry_data, record_data, run_data
+from ropewalk.server.waiting import Waiting
 
 _PAGE = 100
 _LONGEST_PAGE = 500
@@ -107,14 +108,15 @@ class RunService:
         self.following = Following(live=live)
         self.check_webhook: Callable[[str], None] = _no_webhooks
         """Raises `InputInvalid` for an address that cannot be told of runs."""
-        self._sessions = Sessions(self.store, self.run_of, self._let_begin)
+        self._sessions = Sessions(self.store, self.run_of)
+        self._waiting = Waiting(self.store, self.run_of, self._let_begin)
         desks = [graph.desk for graph in self.graphs.values()]
-        self.driving = Driving(self.store, desks, self.run_of, self._sessions)
+        self.driving = Driving(self.store, desks, self.run_of, self._waiting)
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
         """Let every stream end, stop driving, and say so in the logs; the store stays open."""
         await self.following.close()
-        await self._sessions.close()
+        await self._waiting.close()
         await self.driving.close(grace_seconds=grace_seconds)
 
     # -- graphs -------------------------------------------------------------------------------------------------------
@@ -155,23 +157,24 @@ class RunService:
         digest = None if request.key is None else _digest(request)
         run_id = _derived_id(caller, drawn.name, request)
         await self._check_limits(caller)
-        async with self._sessions.admitting(request.session, request.on_busy, caller) as behind:
-            origin = Origin(
-                owner=caller.owner,
-                session=request.session,
-                request=digest,
-                behind=behind,
-                webhook=request.webhook,
-                note=request.note,
-            )
-            try:
-                run = await self._begun(drawn, state, run_id, origin)
-            except RunExists:
-                if digest is None:
-                    raise
-                return await self._started_before(run_id, digest)
-        if behind is not None:
-            self._sessions.wait_behind(run.run_id, behind)
+        origin = Origin(
+            owner=caller.owner,
+            session=request.session,
+            request=digest,
+            webhook=request.webhook,
+            note=request.note,
+        )
+
+        async def admit(place: Place) -> Run[Any]:
+            placed = replace(origin, turn=place.turn, behind=place.behind)
+            return await self._begun(drawn, state, run_id, placed)
+
+        try:
+            run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
+        except RunExists:
+            if digest is None:
+                raise
+            return await self._started_before(run_id, digest)
         return Started(run_id=run.run_id, status=(await run.read()).schedule.status)
 
     async def _begun(self, graph: Graph[Any], state: Any, run_id: str, origin: Origin) -> Run[Any]:
@@ -179,6 +182,8 @@ class RunService:
             return await graph.submit(state, run_id=run_id, origin=origin)
         run = graph.start(state, run_id=run_id, origin=origin)
         await run.admitted()
+        if origin.turn is not None and not run.is_under_way:
+            self._waiting.wait(await self.store.look(run.run_id), origin.behind)
         return run
 
     async def _started_before(self, run_id: str, digest: str) -> Started:
@@ -203,7 +208,7 @@ class RunService:
         if queue is not None:
             await queue.adopt(record.run_id)
         else:
-            await self.run_of(record).take_over()
+            await self.run_of(record).set_off()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 

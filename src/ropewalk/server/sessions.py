@@ -1,113 +1,106 @@
 """What happens when a conversation that has a run under way gets another message: `on_busy`.
 
 ``reject`` refuses it, ``interrupt`` cancels what is under way, ``parallel`` lets both go on. With ``queue`` the new run
-is admitted at once and waits: its first entry names the run that must stop first, so that a process that comes later
-finds out from the log alone what waits for what.
+is admitted at once and waits. All but ``parallel`` take the next turn of the session:
+
+1. Ask for the session's last turn, then look at what is under way, then admit the run with the turn behind that.
+2. Whoever was quicker has the turn, so that the store refuses ours (`TurnTaken`): look again. So of servers that find
+   a session free in the same instant one is right.
+3. A run with a turn begins when no run with a lower one is RUNNING (`core/turns.py`). Workers see to that by
+   themselves; for the runs that this process drives, one task a session does (`server/waiting.py`).
+
+A run that was started ``parallel`` has no turn: ``queue`` waits for the newest one all the same, which the first entry
+of the new run names.
 """
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 from ropewalk.contracts import RunRecord, RunStore
-from ropewalk.core.facts import read_entry
 from ropewalk.core.run import Run
-from ropewalk.errors import RopewalkError, RunFinished, RunNotFound, SessionBusy
+from ropewalk.errors import RunFinished, RunNotFound, RunTaken, SessionBusy, TurnTaken
 from ropewalk.server.owned import Caller
 
-log = logging.getLogger("ropewalk")
-
 OnBusy = Literal["reject", "queue", "interrupt", "parallel"]
+T = TypeVar("T")
+
 _RUNNING = ("RUNNING",)
-_LOOKS_SECONDS = 1.0
+_TRIES = 50
+"""How often a turn is asked for: each time another server may be quicker."""
+_PAUSE_SECONDS = 0.002
+"""After the first try; each further pause is longer by as much."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a new run stands in its session."""
+
+    turn: int | None = None
+    behind: str | None = None
+    """A run without a turn that must stop first."""
 
 
 class Sessions:
-    """The rule of each conversation, and the runs that wait for another one."""
+    """The rule of each conversation."""
 
-    def __init__(
-        self,
-        store: RunStore,
-        run_of: Callable[[RunRecord], Run[Any]],
-        let_begin: Callable[[RunRecord], Awaitable[None]],
-    ) -> None:
+    def __init__(self, store: RunStore, run_of: Callable[[RunRecord], Run[Any]]) -> None:
         self._store = store
         self._run_of = run_of
-        self._let_begin = let_begin
         self._locks: dict[tuple[str | None, str], asyncio.Lock] = {}
-        self._waiting: dict[str, asyncio.Task[None]] = {}
 
-    @contextlib.asynccontextmanager
-    async def admitting(self, session: str | None, on_busy: OnBusy, caller: Caller) -> AsyncGenerator[str | None]:
-        """Hold the conversation while a run of it is admitted; yields the run that it must wait for, or None.
+    async def admit(
+        self, session: str | None, on_busy: OnBusy, caller: Caller, admit: Callable[[Place], Awaitable[T]]
+    ) -> T:
+        """Have a run of the conversation admitted by ``admit``, at the place that the rule gives it.
 
-        Raises `SessionBusy`.
+        Raises `SessionBusy`, and what ``admit`` raises.
         """
         if session is None or on_busy == "parallel":
-            yield None
-            return
+            return await admit(Place())
+        async with self._alone(session, caller):
+            for tried in range(1, _TRIES + 1):
+                turn = 1 + await self._store.last_turn(owner=caller.owner, session=session)
+                behind = await self._make_room(session, on_busy, caller)
+                with contextlib.suppress(TurnTaken):
+                    return await admit(Place(turn=turn, behind=behind))
+                await asyncio.sleep(_PAUSE_SECONDS * tried)
+        (newest,) = await self._store.runs(owner=caller.owner, session=session, limit=1)
+        raise SessionBusy(session, newest.run_id)
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, session: str, caller: Caller) -> AsyncGenerator[None]:
+        """Keep the others of this process from racing with us: they would only be refused."""
         key = (caller.owner, session)
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                yield await self._behind(session, on_busy, caller)
+                yield
         finally:
             if not lock.locked() and not getattr(lock, "_waiters", None):
                 self._locks.pop(key, None)
 
-    async def _behind(self, session: str, on_busy: OnBusy, caller: Caller) -> str | None:
-        busy = await self._store.runs(owner=caller.owner, session=session, statuses=_RUNNING)
-        if not busy:
-            return None
-        if on_busy == "reject":
-            raise SessionBusy(session, busy[0].run_id)
+    async def _make_room(self, session: str, on_busy: OnBusy, caller: Caller) -> str | None:
+        found = await self._store.runs(owner=caller.owner, session=session, statuses=_RUNNING)
+        busy = [record for record in found if record.owner == caller.owner]
         if on_busy == "queue":
-            return busy[0].run_id
+            return next((record.run_id for record in busy if record.turn is None), None)
+        if on_busy == "reject" and busy:
+            raise SessionBusy(session, busy[0].run_id)
         for record in busy:
-            with contextlib.suppress(RunFinished, RunNotFound):
-                await self._run_of(record).cancel("another message came")
+            await self._cancel(record)
         return None
 
-    def wait_behind(self, run_id: str, behind: str) -> None:
-        """Let a run begin as soon as another one has stopped."""
-        task = asyncio.create_task(self._wait(run_id, behind), name=f"ropewalk: {run_id} waits for {behind}")
-        self._waiting[run_id] = task
-        task.add_done_callback(lambda _: self._waiting.pop(run_id, None))
-
-    async def _wait(self, run_id: str, behind: str) -> None:
-        while True:
+    async def _cancel(self, record: RunRecord) -> None:
+        """End a run; another server may do the same in this instant, and then one of the two is refused."""
+        for tried in range(1, _TRIES + 1):
             try:
-                await self._stopped(behind)
-                record = await self._store.look(run_id)
-                if record.status == "RUNNING":
-                    await self._let_begin(record)
+                await self._run_of(record).cancel("another message came")
+            except (RunFinished, RunNotFound):
                 return
-            except RunNotFound:
+            except RunTaken:
+                await asyncio.sleep(_PAUSE_SECONDS * tried)
+            else:
                 return
-            except RopewalkError as trouble:
-                log.warning("run %s waits on: %s", run_id, trouble)
-                await asyncio.sleep(_LOOKS_SECONDS)
-
-    async def _stopped(self, run_id: str) -> None:
-        """Return when the run has ended, paused or gone."""
-        with contextlib.suppress(RunNotFound):
-            record = await self._store.look(run_id)
-            if record.status == "RUNNING":
-                await self._run_of(record).wait()
-
-    async def behind_of(self, record: RunRecord) -> str | None:
-        """Return the run that a run without a beginning waits for, by its log; None when it has begun, or may."""
-        entries = await self._store.read(record.run_id, after=record.fork_at, limit=2)
-        if len(entries) != 1:
-            return None
-        return read_entry(*entries[0]).data.get("behind")
-
-    async def close(self) -> None:
-        """Stop waiting; the log knows who waits for whom."""
-        waiting = [*self._waiting.values()]
-        for task in waiting:
-            task.cancel()
-        if waiting:
-            await asyncio.wait(waiting)

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.contracts import ClaimedRun, RunQueue, RunRecord
+from ropewalk.contracts.run_queue import EARLIER_PROCESS
 from ropewalk.core.desk import Desk
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact, RunStopped
+from ropewalk.core.facts import Fact, RunStopped, read_entry
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
+from ropewalk.core.turns import in_the_way, next_in_turn
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
 from ropewalk.workers.heartbeat import Lease
 from ropewalk.workers.misfits import Misfits
@@ -47,6 +49,8 @@ class Beside:
 _WAITED_SECONDS, _WAITED_PART = 1.0, 0.05
 """Time in the queue is no time under way: a run that waited longer, in seconds and as a part of its timeout, says so,
 else the timeout would count it."""
+_TURN_SECONDS, _TURN_AT_MOST_SECONDS = 1.0, 10.0
+"""After how long a run whose turn has not come is looked at again: nobody may be left to wake it."""
 _NOTES_AGAIN_SECONDS = 0.5
 _AGAIN_SECONDS = 5.0
 _AGAIN_AT_MOST_SECONDS = 300.0
@@ -118,6 +122,7 @@ class Drive:
             await self._drive()
         except RunTaken:
             log.info("run %s was taken from this worker", self.run_id)
+            await self._wake_next()  # it may have been cancelled
         except GraphChanged as misfit:
             await self._misfit(misfit, on_mismatch)
         except StoreUnavailable as trouble:  # before anything was driven
@@ -153,7 +158,7 @@ class Drive:
             log.info("run %s was started with another drawing of %s; its log fits this one", self.run_id, record.graph)
         if self._lost:
             return
-        facts = self._beginning(engine)
+        facts = self._beginning(engine, handed_over=await self._was_handed_over())
         if not any(isinstance(fact, RunStopped) for fact in facts):
             opened = await self._opened(engine)
             if not isinstance(opened, Sequence):
@@ -171,9 +176,12 @@ class Drive:
 
     async def _opened(self, engine: Engine) -> Sequence[Fact] | float:
         """Ask who stands beside the worker what comes first, or for how long the run is to wait."""
-        opening = self._beside.opening
-        if opening is None or self._winding_down:
+        if self._winding_down:
             return []
+        waits = await self._waits_its_turn()
+        opening = self._beside.opening
+        if waits or opening is None:
+            return waits or []
         self._asking = asyncio.ensure_future(opening(self.claim.record, engine))
         try:
             return await self._asking
@@ -188,6 +196,26 @@ class Drive:
             return self._troubles.seconds_until_next_try(self.run_id)
         finally:
             self._asking = None
+
+    async def _waits_its_turn(self) -> float:
+        """Return for how long to leave the run alone: an earlier one of its session is RUNNING. When that stops, its
+        worker wakes the next one.
+        """
+        record, store = self.claim.record, self._desk.store
+        assert store is not None
+        first = await in_the_way(store, owner=record.owner, session=record.session, turn=record.turn)
+        if first is None:
+            return 0.0
+        ahead = (record.turn or 0) - (first.turn or 0)
+        return min(_TURN_SECONDS * ahead, _TURN_AT_MOST_SECONDS)
+
+    async def _was_handed_over(self) -> bool:
+        """Tell whether an earlier process, of which nobody knows how it ended, has laid the run down in order."""
+        record, store = self.claim.record, self._desk.store
+        if self.claim.taken_from != EARLIER_PROCESS or store is None:
+            return False
+        newest = [read_entry(*entry) for entry in await store.read(record.run_id, after=record.last - 1)]
+        return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
 
     def _ask_no_more(self) -> None:
         if self._asking is not None:
@@ -207,9 +235,11 @@ class Drive:
         except Exception:  # door two: who listens keeps nothing from going on
             log.exception("run %s is driven, and who was to be told could not take it", self.run_id)
 
-    def _beginning(self, engine: Engine) -> list[Fact]:
+    def _beginning(self, engine: Engine, *, handed_over: bool) -> list[Fact]:
         """Return what the log must say before the run goes on here."""
         schedule, epoch = engine.schedule, self.lease.epoch
+        if self.claim.taken_from == EARLIER_PROCESS and handed_over:
+            return reset_of(schedule, epoch, reason="resumed", explicit=False)
         if self.claim.taken_from is not None:
             log.info("run %s is taken over from %s, whose lease ran out", self.run_id, self.claim.taken_from)
             died = self.claim.taken_from != self._worker  # else the store was away, and this worker let it go
@@ -225,6 +255,7 @@ class Drive:
         if engine.lost is None and engine.schedule.status != "RUNNING":
             self._troubles.forget(self.run_id)
             log.debug("run %s: %s", self.run_id, engine.schedule.status)
+            await self._wake_next()
             return
         if engine.lost is None:  # it came to rest between two steps
             await self._release()
@@ -240,6 +271,17 @@ class Drive:
         else:
             why = f"its worker could not go on with it, again and again ({trouble}); resume() tries once more"
             await self._desk.set_aside(record, "poisoned", why)
+
+    async def _wake_next(self) -> None:
+        """Make the run due whose turn has come now; without this it would be looked at again before long."""
+        store = self._desk.store
+        assert store is not None
+        try:
+            following = await next_in_turn(store, self.claim.record)
+            if following is not None:
+                await self._queue.wake(following.run_id)
+        except RopewalkError as trouble:
+            log.info("run %s: who is next in its session was not woken: %s", self.run_id, trouble)
 
     async def _note_cut(self) -> RunRecord | None:
         """Say in the log that what was in flight starts over, and return how it stands then; try as long as the run is

@@ -102,7 +102,11 @@ class MemoryChatRequests:
             next_due = min((request.due for request in self._requests.values()), default=deadline)
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
-            await asyncio.wait([waiter], timeout=max(0.001, min(next_due, deadline) - now))
+            try:
+                await asyncio.wait([waiter], timeout=max(0.001, min(next_due, deadline) - now))
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
 
     async def waiting(self) -> int | None:
         self._forget_old()
