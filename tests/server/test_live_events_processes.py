@@ -141,7 +141,8 @@ def test_tokens_cross_processes_and_a_killed_worker_is_followed(folder: Path, po
         assert whole[-2].data["data"]["text"] == spoken(40)
         places = [parse_event_id(one.id) for one in whole]
         assert places == sorted(set(places))
-        assert [one.raw for one in late.to_the_end()] == [one.raw for one in whole]
+        kept = [one for one in whole if not one.id.startswith("1.")]  # late is told of `think` by its entry
+        assert [one.raw for one in late.to_the_end() if one.id != "1.1"] == [one.raw for one in kept]
         assert [one.raw for one in back.to_the_end()] == [one.raw for one in whole[6:]]
 
 
