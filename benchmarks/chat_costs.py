@@ -118,7 +118,9 @@ class Clients:
         for number, session in enumerate(sessions):
             pod = self.up.pods[number % len(self.up.pods)]
             reader, writer = await asyncio.open_connection("127.0.0.1", pod.port)
-            writer.write(f"GET /api/sse?session_id={session}&user_id={session} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            writer.write(
+                f"GET /api/sse?session_id={session}&user_id={session} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 "), head
             await reader.readuntil(b"event: connected")
