@@ -52,6 +52,8 @@ class Doors:
         if not self._settings.for_workers:
             self.taken_over = await self.service.driving.take_over()
         await self._more.start()
+        if self._bus is not None:
+            self._bus.begin()
         self._listener = Listener(self.app, before_end=self._before_end)
         await self._listener.serve(sockets=[listening])
 

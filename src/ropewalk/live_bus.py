@@ -17,6 +17,10 @@ class LiveBus:
     live: "LiveEvents"
     connection: Any
 
+    def begin(self) -> None:
+        """Connect, in the background: the first reader shall not wait for it."""
+        self.connection.now()
+
     async def close(self) -> None:
         await self.live.close()
         await self.connection.close()

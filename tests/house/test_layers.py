@@ -81,7 +81,16 @@ ROOMS = {
     "settings": Room(("settings.py", "chat_settings.py"), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "doors.py", "live_bus.py", "chat_parts.py", "chat_service.py", "tool_graph.py", "tool_host.py"),
+        (
+            "runtime.py",
+            "doors.py",
+            "live_bus.py",
+            "chat_parts.py",
+            "chat_service.py",
+            "chat_checkup.py",
+            "tool_graph.py",
+            "tool_host.py",
+        ),
         ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER, *CHAT),
         drivers=True,
     ),

@@ -221,20 +221,35 @@ def test_who_joins_in_the_middle_is_given_what_the_driver_keeps() -> None:
     assert [one.id for one in there.readers[0].got] == ["1", "1.1", "1.2", "2", "2.1"]
 
 
+def test_what_comes_again_when_its_step_has_ended_is_passed_over() -> None:
+    driver = Driver()
+    there = Elsewhere(driver)
+    for what in ("begin", "text", "reply", "text", "finish"):
+        driver.do(what, "a#1")
+    there.hear(len(driver.said))
+    there.read_what_was_announced()
+    there.hear_again(len(driver.said))
+    assert not there.feed.has_heard("a#1"), "its entry stands for it"
+    late = Reader(there.feed, (2, 0))
+    late.take()
+    assert [one.type for one in late.got] == ["text", "step_finished"], "nothing before the reply comes back"
+
+
 def test_an_owner_who_was_relieved_is_heard_no_more() -> None:
     driver = Driver()
     there = Elsewhere(driver)
     driver.do("begin", "a#1")
     driver.do("text", "a#1")
-    zombie = Said(1, 3, "a#1", "a", "text", {"text": "of a zombie "})
     driver.do("reset", "")
-    driver.do("begin", "a#1")
     there.hear(len(driver.said))
     there.read_what_was_announced()
-    there.feed.overhear([zombie])
-    there.readers.append(Reader(there.feed))
-    for reader in there.readers:
-        reader.take()
-        assert [one.id for one in reader.got if one.type == "text"] in (["1.2"], [])
-    assert there.feed.text_of("a#1") is None
-    assert there.readers[0].got[-1].type == "step_started"
+    zombie = [Said(1, 3, "a#1", "a", "text", {"text": "of a zombie "}), Said(1, 4, "b#1", "b", "custom", 1)]
+    there.feed.overhear(zombie)
+    assert not there.feed.has_heard("a#1")
+    assert not there.feed.has_heard("b#1")
+    driver.do("begin", "a#1")
+    there.hear(len(driver.said))
+    there.feed.overhear(zombie)
+    there.readers[0].take()
+    assert [one.id for one in there.readers[0].got] == ["1", "1.1", "1.2", "2", "2.1"]
+    assert not there.feed.has_heard("a#1")

@@ -185,11 +185,7 @@ def test_two_servers_and_one_that_comes_late_give_the_same(postgres_url: str) ->
             async with serving(sides, postgres_url, live) as other:
                 late = asyncio.create_task(followed(other, run_id))
                 again = asyncio.create_task(followed(other, run_id, "1.4"))
-                await until(
-                    lambda: (
-                        len(other.following.readers) == 2 and all(r.cursor > (2, 0) for r in other.following.readers)
-                    )
-                )
+                await until(lambda: [one.cursor > (2, 0) for one in other.following.readers] == [True, True])
                 GATES["b2"].set()
                 whole = await first
                 assert [one.event.node for one in await late if one.type == "text"] == ["b"] * 6
@@ -248,6 +244,43 @@ def test_an_agent_is_heard_as_it_is_beside_its_driver(postgres_url: str) -> None
         assert [(one.event.id, one.type, one.event.node) for one in frames] == beside
         assert {"tool_progress", "text", "model_replied"} <= {one.type for one in frames}
         assert text(frames) == "I look it up. A rope is a thing."
+
+    asyncio.run(go())
+
+
+def asks_first() -> Graph[Sides]:
+    """Asks, then says words, up to a gate."""
+    graph = Graph(Sides, name="asks_first")
+
+    @graph.node
+    async def ask(ctx: Context) -> dict[str, Any]:
+        return {"log": await ctx.ask("?")}
+
+    @graph.node
+    async def tell(ctx: Context) -> dict[str, Any]:
+        for number in range(3):
+            ctx.emit(Token(f"{number} "))
+        await GATES.setdefault("told", asyncio.Event()).wait()
+        return {"log": "told"}
+
+    return graph.add_edge(START, "ask").add_edge("ask", "tell").add_edge("tell", END)
+
+
+def test_a_run_that_another_server_let_go_on_is_heard_here(postgres_url: str) -> None:
+    async def go() -> None:
+        live = MemoryLiveEvents()
+        async with serving(asks_first, postgres_url, live) as service, working(asks_first, postgres_url, live):
+            run_id = await begun(service)
+            reader = asyncio.create_task(taken(await service.follow(ME, run_id, through=True)))
+            await until_status(service, run_id, "PAUSED")
+            async with serving(asks_first, postgres_url, live) as other:
+                (pause,) = (await other.look(ME, run_id))["pauses"]
+                await other.answer(ME, run_id, pause["id"], "yes")
+            await until(lambda: "told" in GATES)
+            (channel,) = service.following._channels.values()
+            await until(lambda: [frame.type for frame in channel.frames].count("text") == 3)
+            GATES["told"].set()
+            assert text(await reader) == "0 1 2 "
 
     asyncio.run(go())
 

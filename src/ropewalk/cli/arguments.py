@@ -193,6 +193,7 @@ def _add_doctor(commands: Any) -> None:
     doctor = _command(commands, "doctor", "find runs that nothing moves on", guide.DOCTOR)
     doctor.add_argument("--after", metavar="SECONDS", type=_seconds, default=60.0,
                         help="how long a run may wait or be silent (default: %(default)g)")  # fmt: skip
+    _add_bus(doctor)
     _add_store(doctor)
 
 

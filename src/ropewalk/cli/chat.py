@@ -40,7 +40,7 @@ def chat_settings(options: argparse.Namespace) -> ChatSettings:
     given = {name: getattr(options, name, None) for name in ("bus", "sessions", "store", "host", "port")}
     if getattr(options, "pod_id", None):
         given["pod_id"] = pod_id_of(options.pod_id)
-    given["graphs"] = tuple(options.targets) or None
+    given["graphs"] = tuple(getattr(options, "targets", ())) or None
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -296,9 +296,11 @@ examples:
   ropewalk doctor --store postgresql://me@db/runs
   ropewalk doctor --after 600                    a run may wait, or be silent, for ten minutes
   ropewalk doctor --json | jq -r '.[].run_id'
+  ropewalk doctor --bus nats://bus:4222 --sessions redis://cache:6379    the chat's parts as well
 
 It tells of runs left to workers that are not in the queue (there should be none), of runs that have been due for long
-and no worker takes, and of runs driven without workers whose log has been silent for long.
+and no worker takes, and of runs driven without workers whose log has been silent for long. Where NATS_URL or REDIS_HOST
+is set, or --bus or --sessions given: whether they can be used, and of requests that nobody could answer.
 
 exit codes: 0 when nothing was found; 1 when something was, or the store is in trouble.
 """,

@@ -403,10 +403,11 @@ class Run(Generic[S]):
         if self._engine is not None and not self._owned:
             self._engine.feed.overhear(said)
 
-    @property
-    def is_driven_elsewhere(self) -> bool:
-        """True while it is RUNNING, as far as this process has read its log, and not driven here."""
-        return self._engine is not None and not self._owned and self._engine.schedule.status == "RUNNING"
+    async def is_driven_elsewhere(self) -> bool:
+        """Tell whether it is RUNNING now and not driven here, so that there may be something to `overhear`."""
+        await self.admitted()
+        await self._caught_up()
+        return (await self.read()).schedule.status == "RUNNING" and not self._owned
 
     def _may_be_overtaken(self, engine: Engine) -> bool:
         """Tell whether another process may have moved the run on since this one has laid it down."""

@@ -25,9 +25,7 @@ async def overhearing(live: LiveEvents | None, run: Run[Any], after: Cursor) -> 
     """Let ``run`` hear what is said behind ``after``, until the block ends; where it is driven here there is nothing
     to hear.
     """
-    if live is not None:
-        await run.read()
-    if live is None or not run.is_driven_elsewhere:
+    if live is None or not await run.is_driven_elsewhere():
         yield
         return
     answered = asyncio.Event()
@@ -48,7 +46,7 @@ async def _overhear(live: LiveEvents, run: Run[Any], after: Cursor, answered: as
             async for bodies in batches:
                 run.overhear(_loaded(run.run_id, bodies))
                 answered.set()
-    except RopewalkError as trouble:
+    except (RopewalkError, OSError) as trouble:
         log.warning("run %s is followed without its live events: %s", run.run_id, trouble)
     finally:
         answered.set()
