@@ -15,30 +15,31 @@ class Costs:
     Seconds are CPU seconds of that part's processes.
     """
 
-    pod_chunk: float = 90e-6
-    pod_message: float = 9e-3
-    pod_join: float = 3e-3
+    pod_chunk: float = 75e-6
+    pod_message: float = 4.2e-3
+    pod_join: float = 6.3e-3
     """To open one stream."""
-    pod_idle: float = 12e-6
+    pod_idle: float = 110e-6
     """One open stream, for a second."""
-    pod_bytes: float = 60e3
+    pod_bytes: float = 46000.0
     """One open stream."""
-    worker_chunk: float = 120e-6
-    worker_message: float = 12e-3
-    redis_chunk: float = 20e-6
-    redis_message: float = 400e-6
-    redis_idle: float = 3e-6
-    redis_session_bytes: float = 900.0
-    redis_chunk_bytes: float = 350.0
-    nats_chunk: float = 8e-6
-    nats_message: float = 150e-6
-    postgres_message: float = 5e-3
-    postgres_rows: float = 10.0
+    worker_chunk: float = 130e-6
+    worker_message: float = 9e-3
+    redis_chunk: float = 32e-6
+    redis_message: float = 800e-6
+    redis_idle: float = 16e-6
+    redis_session_bytes: float = 1900.0
+    redis_chunk_bytes: float = 170.0
+    nats_chunk: float = 13e-6
+    nats_message: float = 1.8e-3
+    postgres_message: float = 5.1e-3
+    postgres_rows: float = 9.0
     """Written for a message, of all tables."""
-    postgres_commits: float = 8.0
-    postgres_bytes: float = 4e3
+    postgres_commits: float = 21.0
+    """Transactions of a message; those that only read count too."""
+    postgres_bytes: float = 3400.0
     """What a message adds to the database."""
-    tokens_a_chunk: float = 1.0
+    tokens_a_chunk: float = 1.3
     """What comes while an append is under way goes with the next one."""
 
 
@@ -139,7 +140,7 @@ def clusters(found: list[Need]) -> int:
     return max(need.count for need in found if not need.grows)
 
 
-def breaks_first(load: Load, costs: Costs, machines: Machines) -> tuple[Need, int]:
-    """Return what one cluster runs out of first, and at how many sessions."""
-    first = max((need for need in needs(load, costs, machines) if not need.grows), key=lambda need: need.demand)
-    return first, int(load.sessions / first.demand)
+def limits(load: Load, costs: Costs, machines: Machines) -> list[tuple[Need, int]]:
+    """Return what one cluster runs out of, and at how many sessions: what breaks first comes first."""
+    found = [need for need in needs(load, costs, machines) if not need.grows]
+    return [(need, int(load.sessions / need.demand)) for need in sorted(found, key=lambda need: -need.demand)]

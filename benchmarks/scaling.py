@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
-from benchmarks.growth import BUSY, Costs, Load, Machines, breaks_first, chunks_a_second, clusters, needs
+from benchmarks.growth import BUSY, Costs, Load, Machines, chunks_a_second, clusters, limits, needs
 from benchmarks.queueing import Death, mean_wait, play
 
 _PLAYED_SECONDS = 300.0
@@ -34,7 +34,7 @@ def demand(load: Load, costs: Costs) -> Iterator[str]:
     yield f"{'pods: memory of streams, GB':<34}{load.sessions * costs.pod_bytes / 1e9:>14,.0f}"
     yield f"{'Redis: memory, GB':<34}{kept / 1e9:>14,.0f}"
     yield f"{'PostgreSQL: rows a second':<34}{messages * costs.postgres_rows:>14,.0f}"
-    yield f"{'PostgreSQL: commits a second':<34}{messages * costs.postgres_commits:>14,.0f}"
+    yield f"{'PostgreSQL: transactions a second':<34}{messages * costs.postgres_commits:>14,.0f}"
     yield f"{'PostgreSQL: GB a day':<34}{messages * costs.postgres_bytes * 86_400 / 1e9:>14,.0f}"
 
 
@@ -42,12 +42,13 @@ def table(load: Load, costs: Costs, machines: Machines) -> Iterator[str]:
     found = needs(load, costs, machines)
     cells = clusters(found)
     each = needs(replace(load, sessions=ceil(load.sessions / cells)), costs, machines)
-    first, sessions = breaks_first(load, costs, machines)
     yield f"{'part':<10}{'for its':<22}{'in all':>10}{'in each of ' + str(cells) + ' clusters':>26}"
     for whole, one in zip(found, each, strict=True):
         yield f"{whole.part:<10}{whole.reason:<22}{whole.count:>10,}{one.count:>26,}"
     yield ""
-    yield f"One cluster runs out of {first.part} ({first.reason}) first, at {sessions:,} sessions, {BUSY:.0%} busy."
+    yield f"one cluster, {BUSY:.0%} busy, is full at so many sessions, by its"
+    for need, sessions in limits(load, costs, machines):
+        yield f"{need.part:<10}{need.reason:<22}{sessions:>10,}"
 
 
 def deaths(load: Load, machines: Machines) -> Iterator[str]:

@@ -1,8 +1,10 @@
 """nginx with the shipped file, in front of small servers that tell what reached them."""
 
 import json
+import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -180,3 +182,23 @@ def test_the_access_log_names_no_session() -> None:
         written = front.log()
     assert '"GET /api/chat" 200' in written
     assert "secret-session" not in written
+
+
+def test_the_front_of_several_clusters_keeps_a_session_in_one() -> None:
+    """The block on the page about growth."""
+    page = (shipped.ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    temporary = "".join(f"{kind}_temp_path /tmp/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
+    upstreams = "".join(f"upstream cluster_{n} {{ server nginx-{n}:8080 ; }}" for n in (1, 2))
+    whole = f"""pid /tmp/nginx.pid; events {{}} http {{
+        access_log off; client_body_temp_path /tmp/body; {temporary} {upstreams} {block} }}"""
+    with backend() as one, backend() as other:
+        with NginxServer(whole, {"nginx-1:8080": one.place, "nginx-2:8080": other.place}) as front:
+            for number in range(40):
+                asked(front, "GET", f"/api/sessions/s{number}/messages?user_id=ann")
+                asked(front, "POST", f"/api/chat?session_id=s{number}", b"{}")
+                asked(front, "GET", f"/api/look?session_id=s{number}")
+        reached = [Counter(re.findall(r"\bs\d+", " ".join(cluster.asked))) for cluster in (one, other)]
+    assert not set(reached[0]) & set(reached[1]), "a session is in two clusters"
+    assert set((reached[0] + reached[1]).values()) == {3}
+    assert min(map(len, reached)) >= 10

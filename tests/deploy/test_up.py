@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.deploy import shipped
 from tests.servers.keeper import living
 from tests.up.__main__ import MESSAGE
 
@@ -81,6 +82,18 @@ def test_everything_that_the_compose_file_names_is_there(up: dict[str, Any]) -> 
     for name in ("pod-1", "pod-2", "pod-3"):
         with urlopen(f"{up['processes'][name]['url']}/health", timeout=5) as answer:
             assert json.loads(answer.read())["pod_id"] == name
+
+
+def test_what_the_autoscaler_follows_is_told_by_pods(up: dict[str, Any]) -> None:
+    with urlopen(f"{up['processes']['pod-1']['url']}/metrics", timeout=5) as answer:
+        told = answer.read().decode()
+    (metric,) = [
+        one["external"]["metric"]["name"]
+        for scaler in shipped.manifests("HorizontalPodAutoscaler")
+        for one in scaler["spec"]["metrics"]
+        if one["type"] == "External"
+    ]
+    assert f"\n{metric} 0.0\n" in told
 
 
 def test_ctrl_c_ends_all_of_it(up: dict[str, Any]) -> None:
