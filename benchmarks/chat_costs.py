@@ -1,9 +1,10 @@
-"""Measures what a session, a message and a token cost the parts of the chat service: `python -m benchmarks.chat_costs`.
+"""Measures what a session, a message and a token cost the parts of the chat service: `./dev bench chat-costs`.
 
 1. `./dev up`'s processes start: three pods, two workers, PostgreSQL, Redis and NATS of their own. What they use while
    nobody is there is nobody's, and left out of all that follows.
-2. Streams are opened and left alone: what they cost while nothing happens is theirs, and left out of what follows.
-3. As many short answers as long ones are asked for: what the long ones cost more is the price of their tokens.
+2. Streams are opened, each session is answered once, shortly, and then nothing happens: what streams cost meanwhile is
+   left out of all that happens else.
+3. Some are answered at length: what that costs more than a short answer is the price of its tokens.
 
 CPU is that of the processes, by their own clocks: who else uses this machine makes it slower, and hardly dearer.
 """
@@ -53,6 +54,16 @@ class Reading:
             pod_bytes=self.pod_bytes - before.pod_bytes,
             redis_bytes=self.redis_bytes - before.redis_bytes,
             postgres={name: self.postgres[name] - before.postgres[name] for name in self.postgres},
+        )
+
+    def of_each(self, count: float) -> "Reading":
+        """Return what each of so many used."""
+        return Reading(
+            seconds=self.seconds,
+            cpu={part: used / count for part, used in self.cpu.items()},
+            pod_bytes=self.pod_bytes / count,
+            redis_bytes=self.redis_bytes / count,
+            postgres={name: used / count for name, used in self.postgres.items()},
         )
 
     def beside(self, always: "Reading") -> "Reading":
@@ -159,26 +170,21 @@ async def measured(up: Up, *, streams: int, answers: int, idle_seconds: float) -
     """Do the work, and return what it cost."""
     clients = Clients(up)
     everybody = [f"s{number}" for number in range(streams)]
-    sessions = everybody[:answers]
     try:
         await clients.open(["warm"])
         await clients.ask(["warm"], _LONG)
         empty = await cost(up, lambda: asyncio.sleep(idle_seconds))
         joining = await cost(up, lambda: clients.open(everybody))
+        short = await cost(up, lambda: clients.ask(everybody, _SHORT))
         resting = await cost(up, lambda: asyncio.sleep(idle_seconds))
-        short = await cost(up, lambda: clients.ask(sessions, _SHORT))
         said = clients.chunks
-        long = await cost(up, lambda: clients.ask(sessions, _LONG))
-        sent = clients.chunks - said - answers
-        kept = replace(long, redis_bytes=long.redis_bytes - short.redis_bytes)
+        long = await cost(up, lambda: clients.ask(everybody[:answers], _LONG))
         return told(
-            joining.beside(empty),
-            resting.beside(empty),
-            short.beside(resting),
-            kept.beside(resting),
-            streams,
-            answers,
-            sent,
+            joining.beside(resting).of_each(streams),
+            resting.beside(empty).of_each(streams * resting.seconds),
+            short.beside(resting).of_each(streams),
+            long.beside(resting).of_each(answers),
+            (clients.chunks - said) / answers - 1,
         )
     finally:
         await clients.close()
@@ -192,43 +198,40 @@ async def cost(up: Up, work: Callable[[], Awaitable[None]]) -> Reading:
     return (await asyncio.to_thread(read, up)).since(before)
 
 
-def told(
-    joining: Reading, resting: Reading, short: Reading, long: Reading, streams: int, answers: int, sent: int
-) -> Costs:
-    """Divide what was used by what it was used for; ``sent`` chunks are what the long answers had more."""
+def told(join: Reading, rest: Reading, short: Reading, long: Reading, sent: float) -> Costs:
+    """Say what each was used for; ``sent`` chunks are what a long answer has more than a short one."""
     chunk = {part: max(0.0, long.cpu[part] - short.cpu[part]) / sent for part in _PARTS}
-    message = {part: max(0.0, short.cpu[part] / answers - chunk[part]) for part in _PARTS}
-    waited = streams * resting.seconds
+    message = {part: max(0.0, short.cpu[part] - chunk[part]) for part in _PARTS}
     return Costs(
         pod_chunk=chunk["pods"],
         pod_message=message["pods"],
-        pod_join=joining.cpu["pods"] / streams,
-        pod_idle=resting.cpu["pods"] / waited,
-        pod_bytes=joining.pod_bytes / streams,
+        pod_join=join.cpu["pods"],
+        pod_idle=rest.cpu["pods"],
+        pod_bytes=join.pod_bytes,
         worker_chunk=chunk["workers"],
         worker_message=message["workers"],
         redis_chunk=chunk["redis"],
         redis_message=message["redis"],
-        redis_idle=resting.cpu["redis"] / waited,
-        redis_session_bytes=joining.redis_bytes / streams,
+        redis_idle=rest.cpu["redis"],
+        redis_session_bytes=join.redis_bytes + short.redis_bytes,
         redis_chunk_bytes=max(0.0, long.redis_bytes) / sent,
         nats_chunk=chunk["nats"],
         nats_message=message["nats"],
-        postgres_message=short.cpu["postgres"] / answers,
-        postgres_rows=short.postgres["rows"] / answers,
-        postgres_commits=short.postgres["commits"] / answers,
-        postgres_bytes=(short.postgres["bytes"] + long.postgres["bytes"]) / (2 * answers),
-        tokens_a_chunk=(_LONG - _SHORT) * answers / sent,
+        postgres_message=short.cpu["postgres"],
+        postgres_rows=short.postgres["rows"],
+        postgres_commits=short.postgres["commits"],
+        postgres_bytes=(short.postgres["bytes"] + long.postgres["bytes"]) / 2,
+        tokens_a_chunk=(_LONG - _SHORT) / sent,
     )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chat_costs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench chat-costs", description=__doc__)
     parser.add_argument("--streams", type=int, default=600, help="open streams (default: %(default)s)")
-    parser.add_argument("--answers", type=int, default=150, help="of each kind (default: %(default)s)")
+    parser.add_argument("--answers", type=int, default=300, help="long ones (default: %(default)s)")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds without messages (default: %(default)g)")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write them there too, for benchmarks.scaling --costs"
+        "--json", type=Path, metavar="FILE", help="write them there too, for ./dev bench scaling --costs"
     )
     options = parser.parse_args()
     graph = f"{Path(chat_graph.__file__)}:chat"

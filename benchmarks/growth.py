@@ -10,36 +10,36 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What was measured, by `python -m benchmarks.chat_costs` on two cores of a shared 2.6 GHz machine.
+    """What was measured, by `./dev bench chat-costs` on two cores of a shared 2.6 GHz machine.
 
     Seconds are CPU seconds of that part's processes.
     """
 
-    pod_chunk: float = 75e-6
-    pod_message: float = 4.2e-3
-    pod_join: float = 6.3e-3
+    pod_chunk: float = 66e-6
+    pod_message: float = 8.1e-3
+    pod_join: float = 4.3e-3
     """To open one stream."""
-    pod_idle: float = 110e-6
+    pod_idle: float = 20e-6
     """One open stream, for a second."""
-    pod_bytes: float = 46000.0
+    pod_bytes: float = 48000.0
     """One open stream."""
-    worker_chunk: float = 130e-6
-    worker_message: float = 9e-3
-    redis_chunk: float = 32e-6
-    redis_message: float = 800e-6
-    redis_idle: float = 16e-6
-    redis_session_bytes: float = 1900.0
-    redis_chunk_bytes: float = 170.0
-    nats_chunk: float = 13e-6
-    nats_message: float = 1.8e-3
-    postgres_message: float = 5.1e-3
-    postgres_rows: float = 9.0
+    worker_chunk: float = 140e-6
+    worker_message: float = 9.2e-3
+    redis_chunk: float = 34e-6
+    redis_message: float = 1.1e-3
+    redis_idle: float = 6.4e-6
+    redis_session_bytes: float = 6700.0
+    redis_chunk_bytes: float = 230.0
+    nats_chunk: float = 16e-6
+    nats_message: float = 2.1e-3
+    postgres_message: float = 5.3e-3
+    postgres_rows: float = 9.1
     """Written for a message, of all tables."""
-    postgres_commits: float = 21.0
+    postgres_commits: float = 20.0
     """Transactions of a message; those that only read count too."""
-    postgres_bytes: float = 3400.0
+    postgres_bytes: float = 3100.0
     """What a message adds to the database."""
-    tokens_a_chunk: float = 1.3
+    tokens_a_chunk: float = 1.2
     """What comes while an append is under way goes with the next one."""
 
 

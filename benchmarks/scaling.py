@@ -1,6 +1,6 @@
-"""How the chat service grows: `python -m benchmarks.scaling --sessions 1000000` prints what that many need.
+"""How the chat service grows: `./dev bench scaling --sessions 1000000` prints what that many need.
 
-It calculates with measured costs; `python -m benchmarks.chat_costs --json FILE` measures them on your machine.
+It calculates with measured costs; `./dev bench chat-costs --json FILE` measures them on your machine.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def deaths(load: Load, machines: Machines) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev bench scaling", description=__doc__)
     given = Load()
     parser.add_argument("--sessions", type=int, default=given.sessions, help="open at a time (default: %(default)s)")
     parser.add_argument(
@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=float, default=given.tokens, help="of an answer (default: %(default)g)")
     parser.add_argument("--tokens-a-second", type=float, default=given.tokens_a_second, help="(default: %(default)g)")
     parser.add_argument("--log-seconds", type=float, default=given.log_seconds, help="Redis keeps chunks (%(default)g)")
-    parser.add_argument("--costs", type=Path, metavar="FILE", help="what benchmarks.chat_costs --json wrote")
+    parser.add_argument("--costs", type=Path, metavar="FILE", help="what ./dev bench chat-costs --json wrote")
     options = parser.parse_args(arguments)
     costs = Costs() if options.costs is None else Costs(**json.loads(options.costs.read_text(encoding="utf-8")))
     load = Load(

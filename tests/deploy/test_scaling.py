@@ -118,7 +118,7 @@ def test_it_needs_nothing_but_python() -> None:
 
 def test_the_page_shows_what_the_command_prints() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    shown = re.search(r"```console\n\$ python -m benchmarks\.scaling --sessions 1000000\n(.*?)```", text, re.DOTALL)
+    shown = re.search(r"```console\n\$ \./dev bench scaling --sessions 1000000\n(.*?)```", text, re.DOTALL)
     assert shown is not None
     lines = [line.rstrip() for line in report(Load(), Costs(), Machines()).splitlines()]
     assert [line.rstrip() for line in shown[1].splitlines()] == lines

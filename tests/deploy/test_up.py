@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 from tests.deploy import shipped
 from tests.servers.keeper import living
+from tests.servers.server import free_ports
 from tests.up.__main__ import MESSAGE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +97,30 @@ def test_what_the_autoscaler_follows_is_told_by_pods(up: dict[str, Any]) -> None
         if one["type"] == "External"
     ]
     assert f"\n{metric} 0.0\n" in told
+
+
+def checks() -> dict[str, list[str]]:
+    """Return the health checks that ask what is ours, by the process that they are true of."""
+    (of_the_image,) = [words for name, words in shipped.instructions("Dockerfile") if name == "HEALTHCHECK"]
+    given = shipped.compose()["services"]
+    return {
+        "pod-1": json.loads(of_the_image.partition("CMD ")[2]),
+        "pod-2": given["pod-2"]["healthcheck"]["test"][1:],
+        "workflow-1": given["workflow"]["healthcheck"]["test"][1:],
+    }
+
+
+@pytest.mark.parametrize("name", checks())
+def test_a_health_check_tells_the_living_from_the_dead(up: dict[str, Any], name: str) -> None:
+    def status(port: int) -> int:
+        python, option, code = checks()[name]
+        assert (python, option) == ("python", "-c")
+        here = re.sub(r"127\.0\.0\.1:(8080|9100)/", f"127.0.0.1:{port}/", code)
+        environ = os.environ | {"SERVER_PORT": str(port)}
+        return subprocess.run([sys.executable, "-c", here], env=environ, capture_output=True, check=False).returncode
+
+    assert status(urlsplit(up["processes"][name]["url"]).port or 0) == 0
+    assert status(next(free_ports())) != 0
 
 
 def test_ctrl_c_ends_all_of_it(up: dict[str, Any]) -> None:
