@@ -65,12 +65,10 @@ def _chat_of(
 
 
 def _keeper_of(doors: DoorSettings) -> Any:
-    from ropewalk.doors import authenticator_of  # noqa: PLC0415  loads what is used, no more
-    from ropewalk.server.limits import Limiter, RequestLimits  # noqa: PLC0415
+    from ropewalk.doors import authenticator_of, limiter_of  # noqa: PLC0415  loads what is used, no more
     from ropewalk.server.routes import Doorkeeper  # noqa: PLC0415
 
-    asked = RequestLimits(requests_per_second=doors.requests_per_second, streams_per_user=doors.streams_per_user)
-    return Doorkeeper(authenticator_of(doors), None, Limiter(asked))
+    return Doorkeeper(authenticator_of(doors), None, limiter_of(doors))
 
 
 def may_chat(graphs: Sequence[Graph[Any]]) -> bool:
@@ -149,7 +147,7 @@ def serving_metrics(works: ChatWorker, host: str, port: int | None) -> Generator
         from ropewalk.server.metrics import Metrics, watch  # noqa: PLC0415
     except ImportError as error:
         raise PartMissing("Measuring", "metrics") from error
-    metrics = Metrics(metadata.version("ropewalk"))
+    metrics = Metrics(metadata.version("ropewalk"), looks_at_the_store=False)
     watch(works.graphs, metrics)
     if works.answering is not None and works.ways is not None:
         register(metrics.registry, worker_series(works.answering), told_series(works.ways.told, works.ways.bus))
@@ -244,6 +242,7 @@ class Gateway:
         await self.relay.close()
         await self.telling.close()
         await self.service.close()
+        await self.app.state.keeper.limiter.close()
 
     def stop(self) -> None:
         if self._listener is not None:

@@ -3,9 +3,10 @@
 import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ropewalk.core.graph import Graph
-from ropewalk.errors import PartMissing
+from ropewalk.errors import PartMissing, PartUnknown
 from ropewalk.live_bus import open_live
 from ropewalk.settings import DoorSettings
 
@@ -60,6 +61,7 @@ class Doors:
     async def _before_end(self) -> None:
         await self._more.close()
         await self.service.close(grace_seconds=self.grace_seconds)
+        await self.app.state.keeper.limiter.close()
         if self._bus is not None:
             await self._bus.close()
 
@@ -76,7 +78,6 @@ def _app_of(
     except ImportError as error:
         raise PartMissing("The HTTP server", "server") from error
     from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
-    from ropewalk.server.limits import RequestLimits  # noqa: PLC0415
     from ropewalk.server.more_doors import MoreDoors  # noqa: PLC0415
     from ropewalk.server.policy import policy_of  # noqa: PLC0415
     from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
@@ -87,15 +88,29 @@ def _app_of(
         service,
         authenticate=authenticator_of(settings),
         policy=policy_of(settings.allowed_hosts, settings.allowed_origins, checks_hosts=not settings.asks_who),
-        request_limits=RequestLimits(
-            requests_per_second=settings.requests_per_second, streams_per_user=settings.streams_per_user
-        ),
+        limiter=limiter_of(settings),
         body_limits=BodyLimits(bytes=settings.max_body_bytes),
     )
     more = MoreDoors(
         app, service, settings, body_limits=BodyLimits(bytes=settings.max_body_bytes), worker_of=_worker_of_deliveries
     )
     return service, app, more
+
+
+def limiter_of(settings: DoorSettings) -> Any:
+    """Return what counts requests: here, or for all servers together. Raises `PartUnknown` and `PartMissing`."""
+    from ropewalk.server.limits import Limiter, RequestLimits  # noqa: PLC0415  the extra is loaded by who serves
+
+    asked = RequestLimits(requests_per_second=settings.requests_per_second, streams_per_user=settings.streams_per_user)
+    if settings.limits is None:
+        return Limiter(asked)
+    if urlsplit(settings.limits).scheme not in ("redis", "rediss", "unix"):
+        raise PartUnknown("limits", settings.limits, ["redis://localhost:6379"])
+    from ropewalk.messaging.redis.async_client import AsyncRedisClient  # noqa: PLC0415  as above
+    from ropewalk.messaging.redis.config import RedisConfig  # noqa: PLC0415
+    from ropewalk.messaging.redis.throttle import RedisThrottle  # noqa: PLC0415
+
+    return Limiter(asked, throttle=RedisThrottle(AsyncRedisClient(RedisConfig(settings.limits))))
 
 
 def authenticator_of(settings: DoorSettings) -> Any:

@@ -52,6 +52,8 @@ class DoorSettings:
     """``nats://host``: brings the live events of runs that workers drive. NATS_URL, where runs are left to them."""
     requests_per_second: float | None = None
     """Of one user; None is no limit."""
+    limits: str | None = None
+    """``redis://...``: where requests are counted for all servers; None: by each for itself. ROPEWALK_LIMITS."""
     streams_per_user: int = 200
     """Open at a time."""
     runs_per_user: int = 100
@@ -87,6 +89,7 @@ def chosen_doors(given: DoorSettings, *, host: str, environ: Mapping[str, str]) 
         no_auth=no_auth,
         bus=given.bus or (environ.get(BUS_VARIABLE) if given.for_workers else None) or None,
         webhook_secrets=given.webhook_secrets or _listed(environ, "ROPEWALK_WEBHOOK_SECRETS"),
+        limits=given.limits or environ.get("ROPEWALK_LIMITS") or None,
         webhooks=given.webhooks or _listed(environ, "ROPEWALK_WEBHOOKS"),
         webhook_hosts=given.webhook_hosts or _listed(environ, "ROPEWALK_WEBHOOK_HOSTS"),
     )

@@ -31,6 +31,7 @@ class Place:
         self.viewers: set[Viewer] = set()
         self.open: dict[str, float] = {}
         """Messages that somebody is writing -> when something was heard of them, by the loop's clock."""
+        self.begun_at = asyncio.get_running_loop().time()
         self.checked_at = 0.0
         """When the log was last read."""
         self._chunks = chunk_log

@@ -33,6 +33,7 @@ TTL_SECONDS = 30.0
 _TICK_SECONDS = 0.5
 _QUIET_SECONDS = 1.0
 """After so long without a word of a message that is under way, the log is read."""
+_NEW_SECONDS = 3.0
 _STORE_SECONDS = 3.0
 """And after so long the store is asked whether its run has stopped."""
 _LOOKS_SECONDS = 15.0
@@ -145,11 +146,8 @@ class Pod:
         """Read the log where something should have been heard."""
         quiet = [message_id for message_id, at in place.open.items() if now - at > _QUIET_SECONDS]
         since = now - place.checked_at
-        if (
-            (quiet and since > _QUIET_SECONDS)
-            or since > _LOOKS_SECONDS
-            or (place.log is None and since > _QUIET_SECONDS)
-        ):
+        is_new = now - place.begun_at < _NEW_SECONDS  # workers may not know of its clients yet
+        if ((quiet or is_new) and since > _QUIET_SECONDS) or since > _LOOKS_SECONDS:
             place.checked_at = now
             place.catch_up()
 

@@ -131,6 +131,8 @@ def _add_callers(command: argparse.ArgumentParser) -> None:
                          help="a name under which the server may be asked for; * is any")  # fmt: skip
     command.add_argument("--allow-origin", metavar="ORIGIN", action="append", default=[],
                          help="a site whose pages may use the server")  # fmt: skip
+    command.add_argument("--limits", metavar="URL",
+                         help="redis://...: count requests for all servers together (ROPEWALK_LIMITS)")  # fmt: skip
     command.add_argument("--requests-per-second", metavar="N", type=_seconds, help="of one user (default: no limit)")
     command.add_argument("--streams-per-user", metavar="N", type=_number, default=200,
                          help="open at a time (default: %(default)s)")  # fmt: skip

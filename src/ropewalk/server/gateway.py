@@ -26,7 +26,7 @@ from ropewalk.errors import (
 from ropewalk.server.answering import malformed, problem_response
 from ropewalk.server.auth import Authenticate, let_anybody_in
 from ropewalk.server.bodies import BodyLimits
-from ropewalk.server.limits import Limiter, RequestLimits
+from ropewalk.server.limits import Limiter
 from ropewalk.server.policy import DoorPolicy
 from ropewalk.server.routes import Doorkeeper, add_routes, new_router
 from ropewalk.server.runs import RunService
@@ -46,7 +46,7 @@ def create_app(
     *,
     authenticate: Authenticate = let_anybody_in,
     policy: DoorPolicy | None = None,
-    request_limits: RequestLimits | None = None,
+    limiter: Limiter | None = None,
     body_limits: BodyLimits | None = None,
     lifespan: Lifespan | None = None,
     version: str = "0",
@@ -55,7 +55,7 @@ def create_app(
 
     ``app.state.keeper`` asks who is there, for doors that come later.
     """
-    keeper = Doorkeeper(authenticate, None, Limiter(request_limits))
+    keeper = Doorkeeper(authenticate, None, limiter)
     app = FastAPI(
         title="Ropewalk", version=version, lifespan=lifespan or _lifespan_of(service), docs_url=None, redoc_url=None
     )

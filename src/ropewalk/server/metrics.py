@@ -59,14 +59,15 @@ _GAUGES: dict[str, tuple[str, list[str]]] = {
 class Metrics:
     """The series of one server, in a registry of their own."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, looks_at_the_store: bool = True) -> None:
+        """What waits in the store is told by those who look there: a worker leaves that to servers."""
         self.registry = CollectorRegistry()
         self._series: dict[str, Any] = {}
         for name, (told, labels) in _COUNTERS.items():
             self._series[name] = Counter(f"ropewalk_{name}", told, labels, registry=self.registry)
         for name, (told, labels, buckets) in _HISTOGRAMS.items():
             self._series[name] = Histogram(f"ropewalk_{name}", told, labels, registry=self.registry, buckets=buckets)
-        for name, (told, labels) in _GAUGES.items():
+        for name, (told, labels) in _GAUGES.items() if looks_at_the_store else ():
             self._series[name] = Gauge(f"ropewalk_{name}", told, labels, registry=self.registry)
         build = Gauge("ropewalk_build_info", "The version", ["version"], registry=self.registry)
         build.labels(version).set(1)

@@ -67,9 +67,9 @@ class Doorkeeper:
         if self._policy is not None:
             self._policy.check(connection.scope.get("method", "GET"), headers, is_websocket=is_websocket)
         client = connection.client.host if connection.client else ""
-        self.limiter.ask_address(client)
+        await self.limiter.ask_address(client)
         caller = await self._authenticate(Credentials(token=token_of(headers, is_websocket), headers=headers))
-        self.limiter.ask(caller.owner or client)
+        await self.limiter.ask(caller.owner or client)
         return caller
 
 

@@ -107,7 +107,7 @@ class Conversation:
         try:
             message = _read(text if text is not None else received.get("bytes") or b"")
             ref, run_id = message.ref, message.run_id
-            self._keeper.limiter.ask(self._caller.owner or "websocket")
+            await self._keeper.limiter.ask(self._caller.owner or "websocket")
             await self._do(message)
         except RopewalkError as error:
             await self._tell("error", run_id, problem_of(error), ref)
