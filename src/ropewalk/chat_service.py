@@ -179,6 +179,7 @@ class Gateway:
         from ropewalk.chat.pod import Pod  # noqa: PLC0415
         from ropewalk.chat.relay import Relay  # noqa: PLC0415
         from ropewalk.chat.routes import ChatDoors, Telling  # noqa: PLC0415
+        from ropewalk.chat.sweeping import Sweep  # noqa: PLC0415
         from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
         from ropewalk.server.policy import policy_of  # noqa: PLC0415
 
@@ -197,6 +198,7 @@ class Gateway:
             registry=parts.registry,
             relay=self.relay,
             closing=chat.closing,
+            sweep=Sweep(chat.service, parts.requests),
         )
         self.telling = Telling(parts.requests)
         self.service = chat.service

@@ -114,3 +114,22 @@ def test_a_log_that_begins_anew_is_told_from_its_beginning() -> None:
         assert texts(await given(viewer)) == ["anew "]
 
     asyncio.run(main())
+
+
+def test_a_message_that_waits_for_a_person_is_not_looked_for() -> None:
+    async def main() -> None:
+        room = Room()
+        await room.open()
+        await room.say("one ")
+        viewer = await room.join()
+        assert [*room.place.open] == ["m"]
+        body = chunks.question(HEAD, room.chunks, "May I?", [{"id": "p", "kind": "question"}])
+        await room.log.append("s", "m", [body], fence=1, chunk_id=room.chunks, final=False)
+        room.place.catch_up()
+        await room.settle()
+        assert texts(await given(viewer)) == ["one ", "May I?"]
+        assert room.place.open == {}
+        await room.join()
+        assert room.place.open == {}
+
+    asyncio.run(main())

@@ -68,6 +68,13 @@ def _gates() -> None:
     GATES.clear()
 
 
+class Bus(MemoryLiveEvents):
+    """Tells who listens."""
+
+    def is_followed(self, run_id: str) -> bool:
+        return run_id in self._readers
+
+
 @asynccontextmanager
 async def working(draw: Callable[[], Graph[Any]], url: str, live: MemoryLiveEvents) -> AsyncIterator[Worker]:
     store, graph, told = open_store(url), draw(), Broadcasting(live)
@@ -122,10 +129,13 @@ def text(frames: list[Frame]) -> str:
 
 def test_the_tokens_of_a_run_that_a_worker_drives_reach_who_follows_it(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
-        async with serving(story, postgres_url, live) as service, working(story, postgres_url, live):
+        live = Bus()
+        async with serving(story, postgres_url, live) as service:
             run_id = await begun(service, words=20, pause_seconds=0.005)
-            frames = await followed(service, run_id)
+            reader = asyncio.create_task(followed(service, run_id))
+            await until(lambda: live.is_followed(run_id))
+            async with working(story, postgres_url, live):
+                frames = await reader
             assert text(frames) == "".join(f"{node}{n} " for node in ("one", "two", "three") for n in range(20))
             places = [parse_event_id(one) for one in ids(frames)]
             assert places == sorted(set(places))
@@ -137,7 +147,7 @@ def test_the_tokens_of_a_run_that_a_worker_drives_reach_who_follows_it(postgres_
 
 def test_a_stream_that_is_cut_at_any_event_joins_to_the_same_bytes(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         async with serving(story, postgres_url, live) as service, working(story, postgres_url, live):
             run_id = await begun(service, words=7, pause_seconds=0.005)
             whole = await followed(service, run_id)
@@ -151,7 +161,7 @@ def test_a_stream_that_is_cut_at_any_event_joins_to_the_same_bytes(postgres_url:
 
 def test_a_stream_that_is_cut_all_the_time_joins_to_the_same_bytes(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         async with serving(story, postgres_url, live) as service, working(story, postgres_url, live):
             run_id = await begun(service, words=40, pause_seconds=0.003)
             whole = asyncio.create_task(followed(service, run_id))
@@ -171,7 +181,7 @@ def test_two_servers_and_one_that_comes_late_give_the_same(postgres_url: str) ->
     """What steps in flight have said is asked of the driver, whatever was committed since they began."""
 
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         async with serving(sides, postgres_url, live) as service, working(sides, postgres_url, live):
             run_id = await begun(service)
             first = asyncio.create_task(followed(service, run_id))
@@ -201,7 +211,7 @@ def test_a_cursor_that_another_server_gave_is_gone_on_from(postgres_url: str) ->
     """This one has not heard of the event yet; it is no cursor that nobody knows."""
 
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         async with serving(sides, postgres_url, live) as service, working(sides, postgres_url, live):
             run_id = await begun(service)
             head = await followed(service, run_id, until=lambda frames: text(frames).count("b1") == 3)
@@ -234,13 +244,16 @@ def asking() -> Graph[Any]:
 
 def test_an_agent_is_heard_as_it_is_beside_its_driver(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         here = asking()
         run = here.start(ToolState(messages=[LLMMessage(role="user", content="What is a rope?")]))
         beside = [(event.id, event.type, event.node) async for event in run.events()]
-        async with serving(asking, postgres_url, live) as service, working(asking, postgres_url, live):
+        async with serving(asking, postgres_url, live) as service:
             run_id = await begun(service, messages=[{"role": "user", "content": "What is a rope?"}])
-            frames = await followed(service, run_id)
+            reader = asyncio.create_task(followed(service, run_id))
+            await until(lambda: live.is_followed(run_id))
+            async with working(asking, postgres_url, live):
+                frames = await reader
         assert [(one.event.id, one.type, one.event.node) for one in frames] == beside
         assert {"tool_progress", "text", "model_replied"} <= {one.type for one in frames}
         assert text(frames) == "I look it up. A rope is a thing."
@@ -268,7 +281,7 @@ def asks_first() -> Graph[Sides]:
 
 def test_a_run_that_another_server_let_go_on_is_heard_here(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
+        live = Bus()
         async with serving(asks_first, postgres_url, live) as service, working(asks_first, postgres_url, live):
             run_id = await begun(service)
             reader = asyncio.create_task(taken(await service.follow(ME, run_id, through=True)))
@@ -315,14 +328,16 @@ def test_without_the_bus_there_are_the_entries(postgres_url: str) -> None:
 
 def test_a_run_that_goes_on_after_an_answer_is_heard_again(postgres_url: str) -> None:
     async def go() -> None:
-        live = MemoryLiveEvents()
-        async with serving(talk, postgres_url, live) as service, working(talk, postgres_url, live):
+        live = Bus()
+        async with serving(talk, postgres_url, live) as service:
             run_id = await begun(service, words=3)
             reader = asyncio.create_task(taken(await service.follow(ME, run_id, through=True)))
-            await until_status(service, run_id, "PAUSED")
-            (pause,) = (await service.look(ME, run_id))["pauses"]
-            await service.answer(ME, run_id, pause["id"], True)
-            frames = await reader
+            await until(lambda: live.is_followed(run_id))
+            async with working(talk, postgres_url, live):
+                await until_status(service, run_id, "PAUSED")
+                (pause,) = (await service.look(ME, run_id))["pauses"]
+                await service.answer(ME, run_id, pause["id"], True)
+                frames = await reader
             assert text(frames) == "ropes0 ropes1 ropes2 "
             assert [one.type for one in frames][-4:] == ["answered", "step_started", "step_finished", "run_done"]
 

@@ -147,7 +147,7 @@ def _frames(page: LogPage, name: str, after: int, under_way: set[str]) -> Iterab
     for one in page.chunks:
         chunk = read_chunk(one.body) if one.at > after else None
         if chunk is not None:
-            (under_way.discard if chunk.is_final else under_way.add)(chunk.message_id)
+            (under_way.discard if chunk.is_final or chunk.is_asking else under_way.add)(chunk.message_id)
             yield frame_of(name, one.at, chunk)
 
 
