@@ -13,7 +13,7 @@ from tests.chat.tab import Tab, history, post
 from tests.up.cluster import Up
 from tests.up.processes import Process
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

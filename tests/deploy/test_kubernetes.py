@@ -58,6 +58,11 @@ def test_every_name_in_its_environment_is_read(deployment: dict[str, Any]) -> No
     assert given <= names_read()
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_the_cluster_adds_no_names_to_its_environment(deployment: dict[str, Any]) -> None:
+    assert pod_of(deployment)["enableServiceLinks"] is False
+
+
 def test_no_secret_is_in_it() -> None:
     assert not shipped.manifests("Secret")
     for one in shipped.manifests("ConfigMap"):

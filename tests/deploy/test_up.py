@@ -20,7 +20,7 @@ from tests.servers.server import free_ports
 from tests.up.__main__ import MESSAGE
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]  # nine processes start, on what may be one busy CPU
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
