@@ -1,64 +1,14 @@
 """What becomes of messages whose writer died: somebody else ends them, once; nobody asks twice."""
 
 import asyncio
-import json
-from typing import Any
 
 from tests.chat import app
+from tests.chat.service import Service
 
-from ropewalk.chat.answering import Answering
-from ropewalk.chat.closing import Closing
-from ropewalk.chat.desk import ChatDesk
-from ropewalk.chat.outlet import Told, Ways
-from ropewalk.chat.requests import ChatContext, WorkflowRequest, read_request
+from ropewalk.chat.requests import read_request
 from ropewalk.chat.sweeping import Sweep
-from ropewalk.chat.whereabouts import Whereabouts
-from ropewalk.chat_parts import memory_parts
 from ropewalk.core.facts import Reset
-from ropewalk.runtime import open_queued_store
 from ropewalk.server.owned import Caller
-from ropewalk.server.runs import RunService
-from ropewalk.workers import Worker
-
-
-class Service:
-    """A desk, and whatever of the rest a test wants."""
-
-    def __init__(self, *graphs: Any) -> None:
-        self.store = open_queued_store("memory:")
-        for graph in graphs:
-            graph.use_store(self.store)
-        self.graphs = graphs
-        self.parts = memory_parts()
-        self.service = RunService(graphs, for_workers=True)
-        self.desk = ChatDesk(self.service, self.parts.registry)
-        whereabouts = Whereabouts(self.parts.registry)
-        self.ways = Ways(log=self.parts.log, bus=self.parts.bus, whereabouts=whereabouts, told=Told())
-        self.closing = Closing(self.service, self.ways)
-
-    async def send(self, message: str, message_id: str = "m-1", **context: Any) -> str:
-        request = WorkflowRequest(
-            message_id=message_id,
-            session_id="s",
-            user_id="ann",
-            message=message,
-            context=ChatContext.model_validate(context),
-        )
-        return (await self.desk.send(Caller(), request)).message_id
-
-    async def work(self, message_id: str, *, silent: bool = False) -> str:
-        """Let a worker drive the message until it stops; with ``silent`` it tells nobody."""
-        answering = Answering(self.desk, self.ways, None)
-        on_drive = None if silent else answering.on_drive
-        async with Worker(self.graphs, opening=answering.opening, on_drive=on_drive):
-            async with asyncio.timeout(10):
-                while (status := (await self.store.look(message_id)).status) == "RUNNING":
-                    await asyncio.sleep(0.01)
-        await answering.close()
-        return status
-
-    async def chunks(self) -> list[dict[str, Any]]:
-        return [json.loads(one.body) for one in (await self.parts.log.read("s", after=0)).chunks]
 
 
 def test_a_run_that_ended_untold_is_told_once_whoever_looks_and_how_often() -> None:
@@ -69,7 +19,7 @@ def test_a_run_that_ended_untold_is_told_once_whoever_looks_and_how_often() -> N
         await service.work(message_id, silent=True)
         assert all(await asyncio.gather(*[service.closing.close(message_id) for _ in range(3)]))
         told = await service.chunks()
-        assert "".join(one["chunk"] for one in told) == "1: hello world"
+        assert await service.text() == "1: hello world"
         assert [one["is_final"] for one in told].count(True) == 1
         assert told[-1]["metadata"]["finish_reason"] == "stop"
 
@@ -95,8 +45,7 @@ def test_a_log_that_was_lost_in_the_middle_is_written_again_from_the_beginning()
         working = asyncio.create_task(service.work(message_id))
         while len(await service.chunks()) < 3:
             await asyncio.sleep(0.005)
-        log: Any = service.parts.log
-        log._logs.clear()  # as a Redis that lost everything
+        service.lose_the_log()
         assert await working == "DONE"
         first, *rest = await service.chunks()
         assert first["reset"]["text"].startswith("1: slow one")
@@ -134,5 +83,18 @@ def test_a_run_that_was_taken_and_left_before_it_began_gets_its_history_all_the_
         await service.work(message_id)
         history = await service.desk.messages(Caller(), "s", "ann")
         assert [one["content"] for one in history["items"]] == ["first", "1: first", "second", "3: second"]
+
+    asyncio.run(main())
+
+
+def test_a_tool_loop_goes_on_with_a_conversation_in_which_tools_were_called() -> None:
+    async def main() -> None:
+        service = Service(app.finder, app.chat)
+        await service.work(await service.send("first", graph="finder"))
+        assert await service.work(await service.send("second", "m-2", graph="finder")) == "DONE"
+        assert await service.work(await service.send("third", "m-3", graph="chat")) == "DONE"
+        history = await service.desk.messages(Caller(), "s", "ann")
+        said = [one["content"] for one in history["items"] if one["role"] == "assistant"]
+        assert said == ["found first, asked 1", "found second, asked 2", "9: third"]
 
     asyncio.run(main())

@@ -88,7 +88,7 @@ class Answering:
             return ()
         messages = [*before, *cast("list[Any]", started["state"]["messages"])]
         shape = engine.schedule.shape
-        return [StateEdited(shape.replaced({"messages": messages}, "The session's history"), "chat", at_rest=True)]
+        return [StateEdited(shape.told({"messages": messages}, "The session's history"), "chat", at_rest=True)]
 
     async def _history(self, record: RunRecord) -> list[Any]:
         """Return the messages with which the session's run before this one has ended."""
