@@ -98,3 +98,15 @@ def test_a_tool_loop_goes_on_with_a_conversation_in_which_tools_were_called() ->
         assert said == ["found first, asked 1", "found second, asked 2", "9: third"]
 
     asyncio.run(main())
+
+
+def test_a_message_that_was_cancelled_before_it_began_costs_the_session_no_history() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        await service.work(await service.send("first"))
+        await service.desk.cancel(Caller(), await service.send("second", "m-2"))
+        await service.work(await service.send("third", "m-3"))
+        history = await service.desk.messages(Caller(), "s", "ann")
+        assert history["items"][-1]["content"] == "3: third"
+
+    asyncio.run(main())
