@@ -2,12 +2,17 @@
 
 import asyncio
 
+import pytest
 from tests.chat import app
 from tests.chat.service import Service
 
+from ropewalk.chat import chunks
+from ropewalk.chat.chunks import Ending, Head
+from ropewalk.chat.outlet import Outlet
 from ropewalk.chat.requests import read_request
 from ropewalk.chat.sweeping import Sweep
 from ropewalk.core.facts import Reset
+from ropewalk.errors.chat import ChunkRefused
 from ropewalk.server.owned import Caller
 
 
@@ -108,5 +113,82 @@ def test_a_message_that_was_cancelled_before_it_began_costs_the_session_no_histo
         await service.work(await service.send("third", "m-3"))
         history = await service.desk.messages(Caller(), "s", "ann")
         assert history["items"][-1]["content"] == "3: third"
+
+    asyncio.run(main())
+
+
+HEAD = Head(session_id="s", message_id="m", correlation_id="c")
+ENDING = Ending(reason="stop")
+
+
+def outlet(service: Service, whole: str = "one ") -> Outlet:
+    """Return an outlet of the owner of the run of message ``m``."""
+    return Outlet(HEAD, 1, service.ways, lambda: whole)
+
+
+async def end(closes: Outlet, text: str) -> None:
+    await closes.anew(text)
+    await closes.say("", lambda head, number, rest: chunks.last(head, number, rest, ENDING), final=True)
+
+
+def test_who_ends_a_message_and_who_writes_it_do_not_write_it_together() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        writer, closer = outlet(service), outlet(service)
+        await writer.open()
+        await writer.say("one ")
+        await closer.take_over()
+        with pytest.raises(ChunkRefused):
+            await writer.say("two")
+        await end(closer, "one two")
+        assert (await service.text(), (await service.chunks())[-1]["is_final"]) == ("one two", True)
+
+    asyncio.run(main())
+
+
+def test_of_two_who_end_a_message_the_last_one_to_begin_does() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        closers = [outlet(service) for _ in range(20)]
+        for closer in closers:
+            await closer.take_over()
+            await closer.anew("one ")
+        for closer in closers[:-1]:
+            with pytest.raises(ChunkRefused):
+                await end(closer, "one two")
+        await end(closers[-1], "one two")
+        assert [one["is_final"] for one in await service.chunks()].count(True) == 1
+        assert await service.text() == "one two"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_message_whose_log_was_lost_before_its_first_chunk_begins_with_a_reset(is_final: bool) -> None:
+    """Clients were told of it from the store meanwhile, or have a part of it from another writer."""
+
+    async def main() -> None:
+        service = Service(app.chat)
+        writer = outlet(service)
+        await writer.open()
+        service.lose_the_log()
+        if is_final:
+            await writer.say("one ", lambda head, number, rest: chunks.last(head, number, rest, ENDING), final=True)
+        else:
+            await writer.say("one ")
+        told = await service.chunks()
+        assert [one["reset"]["text"] for one in told if "reset" in one] == ["one "]
+        assert (await service.text(), told[-1]["is_final"]) == ("one ", is_final)
+
+    asyncio.run(main())
+
+
+def test_what_another_worker_had_told_of_a_log_that_is_gone_is_void() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        await service.work(await service.send("hello world"), silent=True)
+        await service.closing.close("m-1")
+        first, *_ = await service.chunks()
+        assert first["reset"]["text"] == "1: hello world"
 
     asyncio.run(main())
