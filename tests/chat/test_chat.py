@@ -10,10 +10,11 @@ from tests.chat import app
 from tests.chat.inside import Inside, inside
 from tests.chat.tab import Tab, history, post
 
+from ropewalk.chat import pod as pods
 from ropewalk.chat.chunks import Head
 from ropewalk.chat.outlet import Outlet, Told, Ways
 from ropewalk.chat.whereabouts import Whereabouts
-from ropewalk.chat_service import demo_graph
+from ropewalk.chat_service import ChatWorker, demo_graph
 from ropewalk.runtime import open_queued_store
 
 GRAPHS = {"chat": app.chat, "quiet": app.quiet, "clerk": app.clerk}
@@ -388,5 +389,25 @@ def test_a_stop_of_the_pod_sends_its_clients_elsewhere() -> None:
         assert any(told.type == "reconnect" for told in tab.events)
         assert tab.faults == []
         following.cancel()
+
+    run(talk)
+
+
+@pytest.mark.parametrize("pod", ["pod1", "pod2"])
+def test_a_message_whose_worker_died_without_a_word_has_an_end_at_a_client_that_stays(
+    pod: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod that took it looks after it, whether the client is there or at another one."""
+    monkeypatch.setattr(pods, "_EXPECTED_SECONDS", 0.1)
+    monkeypatch.setattr(pods, "_STORE_SECONDS", 0.1)
+
+    async def talk(chat: Chat) -> None:
+        await chat.service.pod("pod2")
+        (worker,) = [one for one in chat.service.stops if isinstance(one, ChatWorker)]
+        monkeypatch.setattr(worker.answering, "on_drive", lambda *_: None)
+        tab = chat.service.tab("s", pod=pod)
+        await tab.until(lambda: tab.connected)
+        answer = await tab.ended(await post(chat.client, "s", "hello"), 5)
+        assert (answer.text, answer.status, tab.faults) == ("1: hello", "complete", [])
 
     run(talk)

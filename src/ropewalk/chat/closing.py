@@ -18,8 +18,9 @@ class Closing:
         self._service = service
         self._ways = ways
 
-    async def close(self, message_id: str) -> bool:
-        """Write the end of a message, or the question at which it waits, if its run has stopped; tell whether it has.
+    async def close(self, message_id: str, *, asks: bool = True) -> bool:
+        """Write the end of a message, or (``asks``) the question at which it waits, if its run has stopped; tell
+        whether it has.
 
         What another one writes at the same time is written once.
         """
@@ -27,6 +28,8 @@ class Closing:
             record = await self._service.store.look(message_id)
             if record.status == "RUNNING" or record.graph not in self._service.graphs:
                 return False
+            if record.status == "PAUSED" and not asks:
+                return True
             await Writer(record, self._service.store, self._ways).close(lambda: self._outcome(record))
         except RunNotFound:
             return False

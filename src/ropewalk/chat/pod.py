@@ -37,6 +37,8 @@ _NEW_SECONDS = 3.0
 _STORE_SECONDS = 3.0
 """And after so long the store is asked whether its run has stopped."""
 _LOOKS_SECONDS = 15.0
+_EXPECTED_SECONDS = 5.0
+_MOST_EXPECTED = 10_000
 _SWEEP_SECONDS = 10.0
 
 
@@ -69,6 +71,8 @@ class Pod:
         self._keeper: asyncio.Task[None] | None = None
         self._beginning: set[asyncio.Task[None]] = set()
         self._seen: dict[str, set[str]] = {}
+        self._expected: dict[str, float] = {}
+        """Messages that were taken here, and whose session has no client here -> when they were last looked at."""
         self._beside: asyncio.Task[None] | None = None
         self._swept = 0.0
 
@@ -169,9 +173,24 @@ class Pod:
                 if now - at > _STORE_SECONDS:
                     place.open[message_id] = now
                     await self._closing.close(message_id)
+        for message_id, at in [*self._expected.items()]:
+            if now - at > _EXPECTED_SECONDS:
+                self._expected[message_id] = now
+                if await self._closing.close(message_id, asks=False):
+                    del self._expected[message_id]
         if now - self._swept >= _SWEEP_SECONDS:
             self._swept = now
             await self._sweep.sweep()
+
+    def expect(self, session_id: str, message_id: str) -> None:
+        """See to it that a message which was taken here gets an end, whoever dies who was to write it."""
+        place = self.places.get(session_id)
+        if place is not None:
+            place.watch([message_id])
+            return
+        self._expected[message_id] = asyncio.get_running_loop().time()
+        while len(self._expected) > _MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def note_seen(self, viewer: Viewer, ended: Iterable[str]) -> None:
         """Note that a client was sent the end of messages."""

@@ -119,6 +119,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         asked = _request_of(given)
         accepted = await desk.send(caller, asked, key=idempotency_key)
         relay.expect(accepted.message_id)
+        pod.expect(asked.session_id, accepted.message_id)
         if accepted.is_new:
             doors.telling.tell(asked.model_copy(update={"message_id": accepted.message_id}))
         return _accepted(accepted, asked)
