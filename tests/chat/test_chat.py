@@ -411,3 +411,25 @@ def test_a_message_whose_worker_died_without_a_word_has_an_end_at_a_client_that_
         assert (answer.text, answer.status, tab.faults) == ("1: hello", "complete", [])
 
     run(talk)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_message_is_no_fault_of_the_pod(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def talk(chat: Chat) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", chat.client.base_url.port)
+        head = (
+            "POST /api/chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n"
+        )
+        writer.write(head.encode() + b'{"session_id": "s", ')
+        await writer.drain()
+        pod = chat.service.pods["pod1"]
+        async with asyncio.timeout(5):
+            while not pod._listener.server_state.tasks:  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)
+            writer.close()
+            while pod._listener.server_state.tasks:  # type: ignore[union-attr]
+                await asyncio.sleep(0.01)
+        assert not [record for record in caplog.records if record.exc_info]
+
+    run(talk)

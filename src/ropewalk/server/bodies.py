@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ropewalk.errors import InputInvalid, MediaTypeRefused, Problem, RequestMalformed, RequestTooLarge
 
@@ -106,11 +106,14 @@ async def read_bytes(request: Request, limits: BodyLimits) -> bytes:
         raise RequestTooLarge("The body", limits.bytes)
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limits.bytes:
-            raise RequestTooLarge("The body", limits.bytes)
-        pieces.append(piece)
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > limits.bytes:
+                raise RequestTooLarge("The body", limits.bytes)
+            pieces.append(piece)
+    except ClientDisconnect:  # nobody is there to be told; it is no fault of this server either
+        raise RequestMalformed("The client has left before its request was whole.") from None
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if size and declared != _JSON and not declared.endswith("+json"):
         raise MediaTypeRefused(declared[:100])
