@@ -24,7 +24,8 @@ For Redis the floor is redis-py by hand: pipelines, a listener with a handler, s
 For agents the floor is the loop written by hand over the bare openai SDK, with the same async tool. All ask the same
 strict local provider by Chat Completions; it answers at once, in a process of its own whose time is nobody's. LangGraph
 is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
-For the doors the floor is a bare Starlette server that sends the same bytes; LangGraph's own server is `langgraph dev`, in memory.
+For the doors the floor is a bare Starlette server that sends the same bytes; LangGraph's own server is `langgraph dev`,
+in memory.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
 so, and counts as neither met nor missed. A run of some cases leaves the rows of the others as they were.
 

@@ -31,8 +31,8 @@ def row(case: Case, records: list[Record], verdicts: list[Verdict]) -> str:
 def footer(records: list[Record], before: str = "") -> str:
     """Name the versions of the peers and of the servers; ``before`` is a page that has those of other cases."""
     known = next((line for line in before.splitlines() if line.startswith(_VERSIONS)), "")
-    told = [one.rsplit(" ", 1) for one in known.removeprefix(_VERSIONS).removesuffix(".").split(", ") if " " in one]
-    versions = {name: number for name, number in told}
+    told = [one.rpartition(" ") for one in known.removeprefix(_VERSIONS).removesuffix(".").split(", ") if one]
+    versions = {name: number for name, _, number in told}
     versions |= {record.contestant.distribution: record.version for record in records if record.version}
     named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items(), key=lambda one: one[0].lower()))
     return f"{_VERSIONS}{named}." if named else ""
