@@ -76,3 +76,20 @@ def write_letters(request: Any) -> Any:
 clerk = ToolGraph("clerk")
 clerk.add_tool_node("clerk", [send_letter], ScriptedModel(write_letters), ToolLoopOptions(max_iterations=5))
 clerk.add_edge(START, "clerk").add_edge("clerk", END)
+
+
+@tool("Find something.")
+async def find(what: str) -> str:
+    return f"found {what}"
+
+
+def find_first(request: Any) -> Any:
+    """Find what the newest message says, and tell how often something was asked."""
+    newest = request.messages[-1]
+    asked = [message.text for message in request.messages if message.role == "user"]
+    return f"{newest.text}, asked {len(asked)}" if newest.role == "tool" else ToolCall("find", {"what": asked[-1]})
+
+
+finder = ToolGraph("finder")
+finder.add_tool_node("clerk", [find], ScriptedModel(find_first), ToolLoopOptions(max_iterations=5))
+finder.add_edge(START, "clerk").add_edge("clerk", END)

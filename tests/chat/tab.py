@@ -80,6 +80,7 @@ class Tab:
                 answer = self._answer(data["message_id"])
                 answer.text, answer.resets = data["text"], answer.resets + 1
                 answer.status = "open"
+                answer.chunk_ids.clear()
             case "message_complete":
                 answer = self._answer(data["message_id"])
                 if answer.status != "open":

@@ -1,64 +1,19 @@
 """What becomes of messages whose writer died: somebody else ends them, once; nobody asks twice."""
 
 import asyncio
-import json
-from typing import Any
 
+import pytest
 from tests.chat import app
+from tests.chat.service import Service
 
-from ropewalk.chat.answering import Answering
-from ropewalk.chat.closing import Closing
-from ropewalk.chat.desk import ChatDesk
-from ropewalk.chat.outlet import Told, Ways
-from ropewalk.chat.requests import ChatContext, WorkflowRequest, read_request
+from ropewalk.chat import chunks
+from ropewalk.chat.chunks import Ending, Head
+from ropewalk.chat.outlet import Outlet
+from ropewalk.chat.requests import read_request
 from ropewalk.chat.sweeping import Sweep
-from ropewalk.chat.whereabouts import Whereabouts
-from ropewalk.chat_parts import memory_parts
 from ropewalk.core.facts import Reset
-from ropewalk.runtime import open_queued_store
+from ropewalk.errors.chat import ChunkRefused
 from ropewalk.server.owned import Caller
-from ropewalk.server.runs import RunService
-from ropewalk.workers import Worker
-
-
-class Service:
-    """A desk, and whatever of the rest a test wants."""
-
-    def __init__(self, *graphs: Any) -> None:
-        self.store = open_queued_store("memory:")
-        for graph in graphs:
-            graph.use_store(self.store)
-        self.graphs = graphs
-        self.parts = memory_parts()
-        self.service = RunService(graphs, for_workers=True)
-        self.desk = ChatDesk(self.service, self.parts.registry)
-        whereabouts = Whereabouts(self.parts.registry)
-        self.ways = Ways(log=self.parts.log, bus=self.parts.bus, whereabouts=whereabouts, told=Told())
-        self.closing = Closing(self.service, self.ways)
-
-    async def send(self, message: str, message_id: str = "m-1", **context: Any) -> str:
-        request = WorkflowRequest(
-            message_id=message_id,
-            session_id="s",
-            user_id="ann",
-            message=message,
-            context=ChatContext.model_validate(context),
-        )
-        return (await self.desk.send(Caller(), request)).message_id
-
-    async def work(self, message_id: str, *, silent: bool = False) -> str:
-        """Let a worker drive the message until it stops; with ``silent`` it tells nobody."""
-        answering = Answering(self.desk, self.ways, None)
-        on_drive = None if silent else answering.on_drive
-        async with Worker(self.graphs, opening=answering.opening, on_drive=on_drive):
-            async with asyncio.timeout(10):
-                while (status := (await self.store.look(message_id)).status) == "RUNNING":
-                    await asyncio.sleep(0.01)
-        await answering.close()
-        return status
-
-    async def chunks(self) -> list[dict[str, Any]]:
-        return [json.loads(one.body) for one in (await self.parts.log.read("s", after=0)).chunks]
 
 
 def test_a_run_that_ended_untold_is_told_once_whoever_looks_and_how_often() -> None:
@@ -69,7 +24,7 @@ def test_a_run_that_ended_untold_is_told_once_whoever_looks_and_how_often() -> N
         await service.work(message_id, silent=True)
         assert all(await asyncio.gather(*[service.closing.close(message_id) for _ in range(3)]))
         told = await service.chunks()
-        assert "".join(one["chunk"] for one in told) == "1: hello world"
+        assert await service.text() == "1: hello world"
         assert [one["is_final"] for one in told].count(True) == 1
         assert told[-1]["metadata"]["finish_reason"] == "stop"
 
@@ -95,8 +50,7 @@ def test_a_log_that_was_lost_in_the_middle_is_written_again_from_the_beginning()
         working = asyncio.create_task(service.work(message_id))
         while len(await service.chunks()) < 3:
             await asyncio.sleep(0.005)
-        log: Any = service.parts.log
-        log._logs.clear()  # as a Redis that lost everything
+        service.lose_the_log()
         assert await working == "DONE"
         first, *rest = await service.chunks()
         assert first["reset"]["text"].startswith("1: slow one")
@@ -134,5 +88,107 @@ def test_a_run_that_was_taken_and_left_before_it_began_gets_its_history_all_the_
         await service.work(message_id)
         history = await service.desk.messages(Caller(), "s", "ann")
         assert [one["content"] for one in history["items"]] == ["first", "1: first", "second", "3: second"]
+
+    asyncio.run(main())
+
+
+def test_a_tool_loop_goes_on_with_a_conversation_in_which_tools_were_called() -> None:
+    async def main() -> None:
+        service = Service(app.finder, app.chat)
+        await service.work(await service.send("first", graph="finder"))
+        assert await service.work(await service.send("second", "m-2", graph="finder")) == "DONE"
+        assert await service.work(await service.send("third", "m-3", graph="chat")) == "DONE"
+        history = await service.desk.messages(Caller(), "s", "ann")
+        said = [one["content"] for one in history["items"] if one["role"] == "assistant"]
+        assert said == ["found first, asked 1", "found second, asked 2", "9: third"]
+
+    asyncio.run(main())
+
+
+def test_a_message_that_was_cancelled_before_it_began_costs_the_session_no_history() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        await service.work(await service.send("first"))
+        await service.desk.cancel(Caller(), await service.send("second", "m-2"))
+        await service.work(await service.send("third", "m-3"))
+        history = await service.desk.messages(Caller(), "s", "ann")
+        assert history["items"][-1]["content"] == "3: third"
+
+    asyncio.run(main())
+
+
+HEAD = Head(session_id="s", message_id="m", correlation_id="c")
+ENDING = Ending(reason="stop")
+
+
+def outlet(service: Service, whole: str = "one ") -> Outlet:
+    """Return an outlet of the owner of the run of message ``m``."""
+    return Outlet(HEAD, 1, service.ways, lambda: whole)
+
+
+async def end(closes: Outlet, text: str) -> None:
+    await closes.anew(text)
+    await closes.say("", lambda head, number, rest: chunks.last(head, number, rest, ENDING), final=True)
+
+
+def test_who_ends_a_message_and_who_writes_it_do_not_write_it_together() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        writer, closer = outlet(service), outlet(service)
+        await writer.open()
+        await writer.say("one ")
+        await closer.take_over()
+        with pytest.raises(ChunkRefused):
+            await writer.say("two")
+        await end(closer, "one two")
+        assert (await service.text(), (await service.chunks())[-1]["is_final"]) == ("one two", True)
+
+    asyncio.run(main())
+
+
+def test_of_two_who_end_a_message_the_last_one_to_begin_does() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        closers = [outlet(service) for _ in range(20)]
+        for closer in closers:
+            await closer.take_over()
+            await closer.anew("one ")
+        for closer in closers[:-1]:
+            with pytest.raises(ChunkRefused):
+                await end(closer, "one two")
+        await end(closers[-1], "one two")
+        assert [one["is_final"] for one in await service.chunks()].count(True) == 1
+        assert await service.text() == "one two"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_message_whose_log_was_lost_before_its_first_chunk_begins_with_a_reset(is_final: bool) -> None:
+    """Clients were told of it from the store meanwhile, or have a part of it from another writer."""
+
+    async def main() -> None:
+        service = Service(app.chat)
+        writer = outlet(service)
+        await writer.open()
+        service.lose_the_log()
+        if is_final:
+            await writer.say("one ", lambda head, number, rest: chunks.last(head, number, rest, ENDING), final=True)
+        else:
+            await writer.say("one ")
+        told = await service.chunks()
+        assert [one["reset"]["text"] for one in told if "reset" in one] == ["one "]
+        assert (await service.text(), told[-1]["is_final"]) == ("one ", is_final)
+
+    asyncio.run(main())
+
+
+def test_what_another_worker_had_told_of_a_log_that_is_gone_is_void() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        await service.work(await service.send("hello world"), silent=True)
+        await service.closing.close("m-1")
+        first, *_ = await service.chunks()
+        assert first["reset"]["text"] == "1: hello world"
 
     asyncio.run(main())

@@ -1,5 +1,5 @@
 """`python -m tests.drill`: ten thousand drawn runs, deaths until enough were given, streams, other people's clients,
-workers and Redis in trouble.
+workers and Redis in trouble, and a chat service with all of that.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tests.drill import callers, clients, consumers, holders, streams
+from tests.drill import callers, chat, clients, consumers, holders, streams
 from tests.drill.victim import ROUNDS, WIDE, drawn
 from tests.drill.workers import Size, drilled
 from tests.servers.programs import ServerMissing
@@ -26,6 +26,7 @@ _PARTS = {
     "streams": "open streams that are cut and joined",
     "workers": "workers in trouble",
     "redis": "streams, locks and limits on Redis",
+    "chat": "pods and workers of a chat, their servers and clients in trouble",
 }
 
 
@@ -50,6 +51,8 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=10_000, help="tasks in the Redis stream, 0 for none (10,000)")
     parser.add_argument("--streams", type=int, default=1_000, help="open streams, 0 for none (default: 1,000)")
     parser.add_argument("--stream-seconds", type=float, default=300, help="how long they are open (default: 300)")
+    parser.add_argument("--sessions", type=int, default=200, help="sessions of the chat, 0 for none (default: 200)")
+    parser.add_argument("--seconds", type=float, default=300, help="how long the chat is in trouble (default: 300)")
     only = parser.add_mutually_exclusive_group()
     for part, words in _PARTS.items():
         only.add_argument(f"--only-{part}", dest="only", action="store_const", const=part, help=f"only {words}")
@@ -74,6 +77,9 @@ def _drill(part: str, chosen: argparse.Namespace) -> int:
                     workers=chosen.workers, runs=chosen.runs, concurrency=10, lease=chosen.lease, pace=chosen.pace
                 )
                 return told(drilled(size, seed)) if chosen.workers else 0
+            case "chat":
+                asked = chat.Size(sessions=chosen.sessions, seconds=chosen.seconds)
+                return told(chat.chatted(asked, seed)) if chosen.sessions else 0
             case _:
                 return redis(chosen.tasks, seed) if chosen.tasks else 0
     except (ServerMissing, clients.ClientsMissing) as missing:

@@ -7,7 +7,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 from ropewalk.chat import chunks
@@ -28,6 +28,9 @@ log = logging.getLogger("ropewalk")
 
 MOST_MESSAGES = 500
 """Of a session's history, the newest: what a run begins with."""
+_BY = "chat"
+"""Who writes the history into a run's state, as its log tells it."""
+_PAGE = 10
 _ATTEMPTS = 5
 _OPENINGS = 20
 """A run with more entries has begun: it was not claimed and given back so often before."""
@@ -88,24 +91,40 @@ class Answering:
             return ()
         messages = [*before, *cast("list[Any]", started["state"]["messages"])]
         shape = engine.schedule.shape
-        return [StateEdited(shape.replaced({"messages": messages}, "The session's history"), "chat", at_rest=True)]
+        return [StateEdited(shape.told({"messages": messages}, "The session's history"), _BY, at_rest=True)]
 
     async def _history(self, record: RunRecord) -> list[Any]:
-        """Return the messages with which the session's run before this one has ended."""
+        """Return the messages with which the session's run before this one has ended.
+
+        One that was stopped before it began knows nothing of what was before it: it is passed over.
+        """
         service = self._desk.service
-        statuses = None if record.turn is not None else ("DONE",)
-        found = await service.store.runs(
-            owner=record.owner, session=record.session, statuses=statuses, after=record.run_id, limit=10
-        )
-        earlier = [one for one in found if one.graph in service.graphs and one.run_id != record.run_id]
-        if record.turn is not None:
-            earlier.sort(key=lambda one: -(one.turn or 0))
-            earlier = [one for one in earlier if (one.turn or 0) < (record.turn or 0)]
-        if not earlier:
-            return []
-        engine = await service.graph(earlier[0].graph).desk.load(earlier[0].run_id)
-        state = engine.schedule.shape.to_json(engine.schedule.union())
-        return list(state.get("messages") or [])[-MOST_MESSAGES:]
+        async for earlier in self._before(record):
+            if earlier.graph in service.graphs and (earlier.turn == 1 or await self._has_begun(earlier)):
+                engine = await service.graph(earlier.graph).desk.load(earlier.run_id)
+                state = engine.schedule.shape.to_json(engine.schedule.union())
+                return list(state.get("messages") or [])[-MOST_MESSAGES:]
+        return []
+
+    async def _before(self, record: RunRecord) -> AsyncIterator[RunRecord]:
+        """Yield the runs of the session that came before this one, the newest first."""
+        store, after = self._desk.service.store, record.run_id
+        where: dict[str, Any] = {"owner": record.owner, "session": record.session}
+        if record.turn is None:
+            where["statuses"] = ("DONE",)
+        while page := await store.runs(**where, after=after, limit=_PAGE):
+            after = page[-1].run_id
+            for one in sorted(page, key=lambda one: -(one.turn or 0)):
+                if record.turn is None or (one.turn or 0) < record.turn:
+                    yield one
+
+    async def _has_begun(self, record: RunRecord) -> bool:
+        """Tell whether a run had what was said before it."""
+        if record.status in ("DONE", "PAUSED"):
+            return True
+        entries = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
+        facts = [read_entry(number, body) for number, body in entries]
+        return any(fact.type == "state_edited" and fact.data.get("by") == _BY for fact in facts)
 
     def on_drive(self, record: RunRecord, engine: Engine) -> None:
         """Tell the session what the run says, from now on."""

@@ -3,7 +3,8 @@
 import logging
 
 from ropewalk.chat.outlet import Ways
-from ropewalk.chat.writing import Writer, outcome_of
+from ropewalk.chat.writing import Outcome, Writer, outcome_of
+from ropewalk.contracts import RunRecord
 from ropewalk.errors import RopewalkError, RunNotFound
 from ropewalk.server.runs import RunService
 
@@ -26,11 +27,13 @@ class Closing:
             record = await self._service.store.look(message_id)
             if record.status == "RUNNING" or record.graph not in self._service.graphs:
                 return False
-            engine = await self._service.graph(record.graph).desk.load(message_id)
-            await Writer(record, self._service.store, self._ways).close(outcome_of(engine))
+            await Writer(record, self._service.store, self._ways).close(lambda: self._outcome(record))
         except RunNotFound:
             return False
         except RopewalkError as trouble:
             log.warning("message %s could not be ended: %s", message_id, trouble)
             return False
         return True
+
+    async def _outcome(self, record: RunRecord) -> Outcome:
+        return outcome_of(await self._service.graph(record.graph).desk.load(record.run_id))

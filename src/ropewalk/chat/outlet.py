@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ log = logging.getLogger("ropewalk")
 Make = Callable[[Head, int, str], bytes]
 """Makes a chunk of a number and a text."""
 _AGAIN_SECONDS = (0.05, 2.0)
+_WITHIN_AN_EPOCH = 1 << 20
+"""So many may write a message one after the other while its run has one owner: who drives it, and those who end it."""
+_STEP = 1000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,29 +50,52 @@ class Outlet:
     """
 
     def __init__(self, head: Head, fence: int, ways: Ways, whole: Callable[[], str]) -> None:
-        """``whole`` gives the text as it stands with all that was given to `say`: for a log that was lost."""
+        """``fence`` is the epoch of the message's run; ``whole`` gives the text as it stands with all that was given to
+        `say`: for a log that was lost.
+        """
         self.head = head
-        self._fence = fence
+        self._fence = fence * _WITHIN_AN_EPOCH
         self._ways = ways
         self._whole = whole
         self._next = 0
+        self._log = ""
+        """The life of the log in which the message was opened."""
 
     async def open(self) -> bool:
-        """Write the message from now on; tell whether it has chunks already.
+        """Write the message from now on; tell whether clients may have something of it: it has chunks already, or the
+        log was away, and they were told from the store meanwhile.
 
         Raises `ChunkRefused` and `MessageOver`.
         """
         wait, longest = _AGAIN_SECONDS
+        was_away = False
         while True:
             try:
                 opened = await self._ways.log.open(self.head.session_id, self.head.message_id, fence=self._fence)
             except BusUnavailable as trouble:
                 self._count(trouble)
+                was_away = True
                 await asyncio.sleep(wait)
                 wait = min(longest, wait * 2)
             else:
-                self._next = opened.chunks
-                return opened.chunks > 0
+                self._next, self._log = opened.chunks, opened.log
+                return was_away or opened.chunks > 0
+
+    async def take_over(self) -> None:
+        """Write a message to its end in place of whoever drove its run: that one is refused from now on, and so is
+        another one who ends it. Raises `ChunkRefused` when the run has another owner, and `MessageOver`.
+        """
+        epoch = self._fence // _WITHIN_AN_EPOCH
+        while True:
+            self._fence += 1 + secrets.randbelow(_STEP)
+            try:
+                await self.open()
+            except ChunkRefused as refused:
+                if refused.held // _WITHIN_AN_EPOCH != epoch:
+                    raise
+                self._fence = refused.held
+            else:
+                return
 
     async def anew(self, text: str) -> None:
         """Say that the text so far is void, and what stands for it. Raises `ChunkRefused`."""
@@ -77,6 +104,9 @@ class Outlet:
 
     async def say(self, text: str, make: Make = chunks.content, *, final: bool = False, is_text: bool = True) -> None:
         """Say one chunk; it is in the log on return. Raises `ChunkRefused`."""
+        if final and is_text and text and not self._next:  # two, so that a log that was lost can be told from this one
+            await self.say(text)
+            text = ""
         while True:
             body = make(self.head, self._next, text)
             appended = await self._appended(body, final)
@@ -85,6 +115,9 @@ class Outlet:
             if appended.first:
                 self._next = appended.chunks
                 await self._send(chunks.placed(body, appended.log, appended.first))
+                if appended.log != self._log and not final:  # it was lost before the first chunk
+                    self._log = appended.log
+                    await self.anew(self._whole())
                 return
             log.info("message %s is written again: the log of its session was lost", self.head.message_id)
             await self.open()

@@ -23,7 +23,17 @@ _AGAIN_SECONDS = 0.25
 class Place:
     """One session at this pod."""
 
-    def __init__(self, session_id: str, chunk_log: ChunkLog, *, on_gap: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        chunk_log: ChunkLog,
+        *,
+        on_gap: Callable[[], None],
+        on_loss: "Callable[[Place, Viewer], None]",
+    ) -> None:
+        """``on_loss`` is told of each client that has seen another life of the log than the one that is followed now:
+        it makes the client live again.
+        """
         self.session_id = session_id
         self.log: str | None = None
         """The life of the log that is followed; None: there was none when it was looked."""
@@ -36,6 +46,7 @@ class Place:
         """When the log was last read."""
         self._chunks = chunk_log
         self._on_gap = on_gap
+        self._on_loss = on_loss
         self._catching: asyncio.Task[None] | None = None
         self._again = False
 
@@ -82,10 +93,8 @@ class Place:
         """Take in what the log has; tell whether it must be read again."""
         if page.log is None:
             return False
-        if page.log != self.log:  # another life: nothing of it was given to anybody
-            self.log, self.at = page.log, 0
-            for viewer in self.viewers:
-                viewer.at = 0
+        if page.log != self.log:
+            self._begin_anew(page.log)
             return True
         if page.oldest > self.at + 1:  # more was said than is kept: the clients come back and are told anew
             self.at = page.oldest - 1
@@ -97,6 +106,22 @@ class Place:
         if found:
             self.at = max(self.at, found[-1][0])
         return self.at < page.newest and bool(page.chunks)
+
+    def _begin_anew(self, log: str) -> None:
+        """Follow another life of the log: nothing of it was given to anybody."""
+        was_lost = self.log is not None
+        self.log, self.at = log, 0
+        for viewer in self.viewers:
+            viewer.at = 0
+            if was_lost and viewer.is_live:
+                viewer.is_live = False
+                self._on_loss(self, viewer)
+
+    def watch(self, message_ids: Iterable[str]) -> None:
+        """Look for news of messages that nothing was heard of."""
+        now = asyncio.get_running_loop().time()
+        for message_id in message_ids:
+            self.open.setdefault(message_id, now)
 
     def begin(self, log: str, at: int, under_way: Iterable[str]) -> None:
         """Begin where the first client here has come to."""

@@ -59,7 +59,7 @@ class Pod:
         self.counts = PodCounts()
         self.places: dict[str, Place] = {}
         self._log = ways.log
-        self._joining = Joining(desk, ways.log, self.counts)
+        self._joining = Joining(desk, ways.log, self.counts, closing)
         self._bus = ways.bus
         self._registry = registry
         self._relay = relay
@@ -67,6 +67,7 @@ class Pod:
         self._sweep = sweep
         self._ttl = ttl_seconds
         self._keeper: asyncio.Task[None] | None = None
+        self._beginning: set[asyncio.Task[None]] = set()
         self._seen: dict[str, set[str]] = {}
         self._beside: asyncio.Task[None] | None = None
         self._swept = 0.0
@@ -102,7 +103,9 @@ class Pod:
         connection = Connection(session_id, self.pod_id, viewer.connection_id)
         place = self.places.get(session_id)
         if place is None:
-            place = self.places[session_id] = Place(session_id, self._log, on_gap=self._count_gap)
+            place = self.places[session_id] = Place(
+                session_id, self._log, on_gap=self._count_gap, on_loss=self._begin_anew
+            )
         place.viewers.add(viewer)
         joining = asyncio.create_task(self._join(place, viewer, connection, cursor), name="ropewalk: a client joins")
         try:
@@ -114,6 +117,11 @@ class Pod:
                 place.close()
                 del self.places[session_id]
             await self._forget([connection])
+
+    def _begin_anew(self, place: Place, viewer: Viewer) -> None:
+        task = asyncio.create_task(self._joining.begin_anew(place, viewer), name="ropewalk: a client begins anew")
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
 
     async def _join(self, place: Place, viewer: Viewer, connection: Connection, cursor: Cursor | str | None) -> None:
         await self._announce([connection])
@@ -204,5 +212,6 @@ class Pod:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._joining.close()
         await self._note_seen()
         await self._forget(self._connections())

@@ -6,7 +6,7 @@
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from ropewalk.events import LAST_OF_A_STRETCH, Event
 from ropewalk.server.chat_replies import notice
 
 _LOOKS_SECONDS = 1.0
-_WORDS = {FAILED: "The answer could not be completed.", CANCELLED: "The answer was cancelled."}
+WORDS = {FAILED: "The answer could not be completed.", CANCELLED: "The answer was cancelled."}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,20 +65,20 @@ class Writer:
             if stopped is not None:
                 await self._end(stopped, outcome_of(engine))
 
-    async def close(self, outcome: Outcome) -> None:
+    async def close(self, stands: Callable[[], Awaitable[Outcome]]) -> None:
         """Write the end of a run that has stopped while nobody drove it, unless its message is over."""
         with contextlib.suppress(ChunkRefused, MessageOver, RunNotFound):
             before = await self._events(0, self._record.last)
-            if before and before[-1].type in LAST_OF_A_STRETCH and await self._begin(before):
-                await self._end(before[-1], outcome)
+            if before and before[-1].type in LAST_OF_A_STRETCH and await self._begin(before, takes_over=True):
+                await self._end(before[-1], await stands())
 
     async def _events(self, after: int, last: int) -> list[Event]:
         kept = await self._store.read(self._record.run_id, after=after, limit=last - after) if last > after else []
         entries = [read_entry(number, body) for number, body in kept]
         return [Event(id=str(one.number), type=one.type, node=one.node, data=one.data) for one in entries]
 
-    async def _begin(self, before: Sequence[Event]) -> bool:
-        """Tell what the log has; False: the run is no chat's."""
+    async def _begin(self, before: Sequence[Event], *, takes_over: bool = False) -> bool:
+        """Tell what the run's log has; False: the run is no chat's."""
         noted = noted_in(before[0].data) if before else None
         if noted is None:
             return False
@@ -87,10 +87,10 @@ class Writer:
         self._noted = noted
         self._outlet = Outlet(head, self._record.epoch, self._ways, lambda: self._telling.shown)
         told = self._telling.take(before)
-        if await self._outlet.open():
-            await self._outlet.anew(self._telling.shown)
-        elif told is not None:
-            await self._tell(told)
+        if takes_over:
+            await self._outlet.take_over()
+        if takes_over or await self._outlet.open() or told is not None:  # clients may have a part of it, even if the
+            await self._outlet.anew(self._telling.shown)  # log has none: from one that was lost
         return True
 
     async def _follow(self, engine: Engine) -> Event | None:
@@ -150,7 +150,7 @@ class Writer:
             model=self._telling.model or self._noted.model,
             tokens_used=int(used) if used else len(self._telling.shown.split()),
             code=code,
-            words=_WORDS.get(reason, ""),
+            words=WORDS.get(reason, ""),
         )
         await self._outlet.say(rest, lambda head, number, text: chunks.last(head, number, text, ending), final=True)
 

@@ -171,6 +171,16 @@ class Shape:
                 raise UnknownField(name, self.fields, where)
         return [self.fields[name].write("set", value, where) for name, value in updates.items()]
 
+    def told(self, updates: Mapping[str, Any], where: str) -> list[Write]:
+        """Return the writes that set fields to what stands as plain JSON data in ``updates``.
+
+        Raises `UnknownField`, and ValueError when a value does not fit.
+        """
+        for name in updates:
+            if name not in self.fields:
+                raise UnknownField(name, self.fields, where)
+        return [self.fields[name].load("set", value) for name, value in updates.items()]
+
     def is_touched(self, view: View) -> bool:
         """Tell whether anything of a view was set, or so much as looked at where it could be changed in place."""
         held, plain = view.__dict__, view.rw_values.plain

@@ -32,6 +32,8 @@ class ChunkRefused(ChatProblem):
     code = "chunk_refused"
 
     def __init__(self, message_id: str, fence: int, newer: int) -> None:
+        self.held = newer
+        """The fence of who writes it now."""
         super().__init__(
             f"Message {message_id!r} is written by another worker now (attempt {newer}; this one is {fence}), so "
             "nothing more of this one is shown. It was taken over; nothing needs to be done."
