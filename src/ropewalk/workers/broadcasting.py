@@ -15,7 +15,7 @@ from ropewalk.events import Event, parse_event_id
 
 _LOOKS_SECONDS = 1.0
 _BREATH_SECONDS = 0.002
-"""Between two looks: what is said meanwhile travels together."""
+"""Between two messages of a run: what is said meanwhile travels together."""
 
 
 class Broadcasting:
@@ -42,16 +42,19 @@ class Broadcasting:
 
     async def _tell(self, record: RunRecord, engine: Engine) -> None:
         feed = self._feeds[record.run_id] = engine.feed
-        cursor = (record.last, 0)
+        cursor, said_at, now = (record.last, 0), 0.0, asyncio.get_running_loop().time
         try:
             while True:
                 newest = feed.newest
                 if newest > cursor:
+                    if (early := said_at + _BREATH_SECONDS - now()) > 0:
+                        await asyncio.sleep(early)
+                        newest = feed.newest
                     events = [event for event in feed.collect(cursor) if _is_live(event)]
                     cursor = newest
                     if events:
                         self._live.say(record.run_id, [dump_event(event) for event in events])
-                        await asyncio.sleep(_BREATH_SECONDS)
+                        said_at = now()
                 elif engine.lost is not None or not engine.driving:
                     return
                 else:
