@@ -69,12 +69,3 @@ def open_parts(bus: str, sessions: str, *, name: str) -> ChatParts:
         registry=RedisSessionRegistry(client),
         closes=(connection, client),
     )
-
-
-def open_live(bus: str, *, name: str) -> "LiveEvents":
-    """Return what carries live events over ``nats://host``. Raises `PartUnknown` and `PartMissing`."""
-    if urlsplit(bus).scheme not in ("nats", "tls"):
-        raise PartUnknown("bus", bus, ["nats://localhost:4222"])
-    from ropewalk.messaging.nats import NatsConnection, NatsLiveEvents  # noqa: PLC0415  loads what is used, no more
-
-    return NatsLiveEvents(NatsConnection(bus, name=name))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ropewalk.chat.answering import Answering
     from ropewalk.chat.desk import ChatDesk
     from ropewalk.chat.outlet import Ways
+    from ropewalk.contracts.live_events import LiveEvents
     from ropewalk.server.listening import Listener
     from ropewalk.workers.broadcasting import Broadcasting
 
@@ -72,6 +73,11 @@ def _keeper_of(doors: DoorSettings) -> Any:
     return Doorkeeper(authenticator_of(doors), None, Limiter(asked))
 
 
+def may_chat(graphs: Sequence[Graph[Any]]) -> bool:
+    """Tell whether one of the graphs has messages to answer with."""
+    return any("messages" in graph.desk.shape.fields for graph in graphs)
+
+
 class ChatWorker:
     """A worker beside a bus: tells servers what the runs say that it drives, and sessions, where its graphs chat."""
 
@@ -81,27 +87,29 @@ class ChatWorker:
         parts: ChatParts | None,
         settings: ChatSettings,
         *,
+        live: "LiveEvents | None" = None,
         aliases: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        """``options`` are those of `Worker`; None for ``parts``: nobody is told anything. Raises what `Worker`
-        raises.
+        """``options`` are those of `Worker`. None for ``parts``: sessions are told nothing, and servers are over
+        ``live``, where there is one. Raises what `Worker` raises.
         """
         from ropewalk.workers import Worker  # noqa: PLC0415  loads what is used, no more
 
         self.answering: Answering | None = None
         self.broadcasting: Broadcasting | None = None
         self.ways: Ways | None = None
-        if parts is not None:
+        live = live if parts is None else parts.live
+        if live is not None:
             from ropewalk.workers import broadcasting  # noqa: PLC0415  as above
 
-            self.broadcasting = broadcasting.Broadcasting(parts.live)
-            if any("messages" in graph.desk.shape.fields for graph in graphs):
-                chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
-                from ropewalk.chat import answering  # noqa: PLC0415  as above
+            self.broadcasting = broadcasting.Broadcasting(live)
+        if parts is not None and may_chat(graphs):
+            chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
+            from ropewalk.chat import answering  # noqa: PLC0415  as above
 
-                self.answering = answering.Answering(chat.desk, chat.ways, parts.requests)
-                self.ways = chat.ways
+            self.answering = answering.Answering(chat.desk, chat.ways, parts.requests)
+            self.ways = chat.ways
         self.graphs = graphs
         opening = None if self.answering is None else self.answering.opening
         self.worker: Worker = Worker(graphs, opening=opening, on_drive=self._on_drive, **options)
@@ -171,6 +179,7 @@ class Gateway:
         from ropewalk.chat.pod import Pod  # noqa: PLC0415
         from ropewalk.chat.relay import Relay  # noqa: PLC0415
         from ropewalk.chat.routes import ChatDoors, Telling  # noqa: PLC0415
+        from ropewalk.chat.sweeping import Sweep  # noqa: PLC0415
         from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
         from ropewalk.server.policy import policy_of  # noqa: PLC0415
 
@@ -189,6 +198,7 @@ class Gateway:
             registry=parts.registry,
             relay=self.relay,
             closing=chat.closing,
+            sweep=Sweep(chat.service, parts.requests),
         )
         self.telling = Telling(parts.requests)
         self.service = chat.service

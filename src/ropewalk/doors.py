@@ -6,18 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from ropewalk.core.graph import Graph
 from ropewalk.errors import PartMissing
+from ropewalk.live_bus import open_live
 from ropewalk.settings import DoorSettings
 
 if TYPE_CHECKING:
+    from ropewalk.contracts.live_events import LiveEvents
     from ropewalk.server.listening import Listener
 
 
 class Doors:
     """Graphs behind HTTP on one socket: `serve` until `stop`."""
 
-    def __init__(self, graphs: Sequence[Graph[Any]], settings: DoorSettings, *, aliases: Mapping[str, str]) -> None:
-        """Make the app; raises `PartMissing` without the extra, ValueError for graphs that do not go together."""
-        self.service, self.app, self._more = _app_of(graphs, settings, aliases)
+    def __init__(
+        self,
+        graphs: Sequence[Graph[Any]],
+        settings: DoorSettings,
+        *,
+        aliases: Mapping[str, str],
+        live: "LiveEvents | None" = None,
+    ) -> None:
+        """Make the app; ``live`` brings the live events of runs that workers drive, else the bus of the settings does.
+
+        Raises `PartMissing` without the extra, `PartUnknown`, ValueError for graphs that do not go together.
+        """
+        self._bus = None if settings.bus is None or live is not None else open_live(settings.bus, name="ropewalk serve")
+        live = self._bus.live if self._bus is not None else live
+        self.service, self.app, self._more = _app_of(graphs, settings, aliases, live)
         self.grace_seconds = 10.0
         """How long a stop waits for steps in flight; what does not end by then is done again at the next start."""
         self.taken_over = 0
@@ -38,19 +52,25 @@ class Doors:
         if not self._settings.for_workers:
             self.taken_over = await self.service.driving.take_over()
         await self._more.start()
+        if self._bus is not None:
+            self._bus.begin()
         self._listener = Listener(self.app, before_end=self._before_end)
         await self._listener.serve(sockets=[listening])
 
     async def _before_end(self) -> None:
         await self._more.close()
         await self.service.close(grace_seconds=self.grace_seconds)
+        if self._bus is not None:
+            await self._bus.close()
 
     def stop(self) -> None:
         if self._listener is not None:
             self._listener.should_exit = True
 
 
-def _app_of(graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mapping[str, str]) -> tuple[Any, Any, Any]:
+def _app_of(
+    graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mapping[str, str], live: "LiveEvents | None"
+) -> tuple[Any, Any, Any]:
     try:  # the extra is loaded by who serves
         from ropewalk.server.gateway import create_app  # noqa: PLC0415
     except ImportError as error:
@@ -62,7 +82,7 @@ def _app_of(graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mappi
     from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
 
     limits = RunLimits(runs_per_user=settings.runs_per_user)
-    service = RunService(graphs, aliases=aliases, for_workers=settings.for_workers, limits=limits)
+    service = RunService(graphs, aliases=aliases, for_workers=settings.for_workers, limits=limits, live=live)
     app = create_app(
         service,
         authenticate=authenticator_of(settings),

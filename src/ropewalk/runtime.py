@@ -40,6 +40,7 @@ __all__ = [
     "Worker",
     "default_model",
     "open_model",
+    "open_queued_store",
     "open_store",
     "read_log",
     "stuck_runs",
@@ -158,6 +159,18 @@ def open_store(url: str) -> RunStore:
             return make(url)
     known = ["memory:", "sqlite:///runs.db", "postgresql://user@host/database"]
     raise PartUnknown("store", url, [*known, *(f"{plug.name}://" for plug in plugs)])
+
+
+def open_queued_store(url: str) -> QueuesRuns:
+    """Return the run store of ``url`` as one that hands its runs to workers: PostgreSQL as it is, any other with a
+    queue for the workers of this process alone. Raises what `open_store` raises.
+    """
+    store = open_store(url)
+    if isinstance(store, QueuesRuns):
+        return store
+    from ropewalk.stores.queued_here import QueuedHere  # noqa: PLC0415  loads what is used, no more
+
+    return QueuedHere(store)
 
 
 def open_model(name: str) -> "Model":

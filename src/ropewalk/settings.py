@@ -10,6 +10,7 @@ from typing import Any, cast
 from ropewalk.errors import did_you_mean
 
 AUTH_VARIABLE = "ROPEWALK_AUTH"
+BUS_VARIABLE = "NATS_URL"
 KEYS_VARIABLE = "ROPEWALK_API_KEYS"
 DEFAULT_PORT = 8000
 DEFAULT_STORE = "sqlite:///.ropewalk/runs.db"
@@ -47,6 +48,8 @@ class DoorSettings:
     """Pages of other sites that may use the server."""
     for_workers: bool = False
     """Runs are left to workers."""
+    bus: str | None = None
+    """``nats://host``: brings the live events of runs that workers drive. NATS_URL, where runs are left to them."""
     requests_per_second: float | None = None
     """Of one user; None is no limit."""
     streams_per_user: int = 200
@@ -82,6 +85,7 @@ def chosen_doors(given: DoorSettings, *, host: str, environ: Mapping[str, str]) 
         given,
         api_keys=keys,
         no_auth=no_auth,
+        bus=given.bus or (environ.get(BUS_VARIABLE) if given.for_workers else None) or None,
         webhook_secrets=given.webhook_secrets or _listed(environ, "ROPEWALK_WEBHOOK_SECRETS"),
         webhooks=given.webhooks or _listed(environ, "ROPEWALK_WEBHOOKS"),
         webhook_hosts=given.webhook_hosts or _listed(environ, "ROPEWALK_WEBHOOK_HOSTS"),

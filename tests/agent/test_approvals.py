@@ -279,6 +279,33 @@ def test_another_process_answers_by_the_log_alone() -> None:
     asyncio.run(main())
 
 
+def test_an_answer_from_another_process_lets_the_call_that_was_answered_first_finish() -> None:
+    begun = asyncio.Event()
+
+    @tool("Pay", pause_before_execution=True)
+    async def pay_slowly(order: str) -> str:
+        begun.set()
+        await asyncio.sleep(0.3)
+        paid.append((order, 0))
+        return order
+
+    async def main() -> None:
+        store = MemoryRunStore()
+        calls = [ToolCall("pay_slowly", {"order": "a"}), ToolCall("pay_slowly", {"order": "b"})]
+        run = await started(drawn([calls, "done"], [pay_slowly], store=store))
+        first, second = run.pauses
+        other = drawn(["done"], [pay_slowly], store=store).open(run.run_id)
+        await run.answer(first.id, Approve(), by="Ann")
+        await begun.wait()
+        await other.answer(second.id, Approve(), by="Bob")
+        state = await other
+        assert [text for text, _ in results(state.messages)] == ["a", "b"]
+        assert paid == [("a", 0), ("b", 0)]
+        assert "reset" not in await types(other)
+
+    asyncio.run(main())
+
+
 def test_arguments_that_cannot_be_run_are_not_asked_about() -> None:
     async def main() -> None:
         run = await started(drawn([ToolCall("pay", {"order": "a"}), "sorry"], [pay]))

@@ -10,6 +10,7 @@ import pytest
 from tests.agent.scenes import drawn, said, started
 
 from ropewalk import (
+    RunStatus,
     ScriptedModel,
     ScriptedReply,
     StreamingConfig,
@@ -90,6 +91,47 @@ def test_a_callback_that_fails_is_logged_and_the_run_goes_on(is_async: bool, cap
         run = asyncio.run(started(drawn(SCRIPT, [search], on_message=callback, on_tool_use=callback)))
     assert run.state.final_output == "All is well."
     assert len([record for record in caplog.records if "the run goes on" in record.message]) == 4
+
+
+def test_a_callback_whose_own_task_was_cancelled_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    async def waits_for_what_is_gone(_: Any) -> None:
+        gone = asyncio.ensure_future(asyncio.sleep(60))
+        gone.cancel()
+        await gone
+
+    async def main() -> Any:
+        graph = drawn(
+            SCRIPT,
+            [search],
+            on_message=waits_for_what_is_gone,
+            on_tool_use=waits_for_what_is_gone,
+            stream=True,
+            stream_callback=waits_for_what_is_gone,
+        )
+        return await started(graph)
+
+    with caplog.at_level(logging.ERROR, "ropewalk"):
+        run = asyncio.run(main())
+    assert run.state.final_output == "All is well."
+    assert len([record for record in caplog.records if "the run goes on" in record.message]) > 4
+
+
+def test_cancelling_a_run_in_a_callback_cancels_the_run() -> None:
+    entered: list[bool] = []
+
+    async def waits(_: Any) -> None:
+        entered.append(True)
+        await asyncio.sleep(60)
+
+    async def main() -> Any:
+        run = drawn(SCRIPT, [search], on_message=waits).start(ToolState(messages=said()))
+        while not entered:
+            await asyncio.sleep(0.01)
+        await run.cancel()
+        return await asyncio.wait_for(run.wait(), 10)
+
+    assert asyncio.run(main()) is RunStatus.CANCELLED
+    assert entered == [True]
 
 
 def test_what_was_told_is_not_told_again_when_the_run_goes_on() -> None:

@@ -1,10 +1,11 @@
 """Whole loops through the vendors' own SDKs, against the strict local provider: it refuses what the vendors refuse."""
 
 import asyncio
-from typing import Any
+import json
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from tests.agent.scenes import drawn, results, said, started
 
 from ropewalk import (
@@ -227,6 +228,52 @@ def test_a_typed_answer_is_taken_in_every_mode(kind: str, mode: Any) -> None:
             model = client(kind, provider)
             run = await started(drawn(model, [search], output_schema=Answer, output_mode=mode))
             assert run.state.final_output == Answer(city="Paris", people=5), run.error
+            await model.close()
+
+    asyncio.run(main())
+
+
+class Leaf(BaseModel):
+    kind: Literal["leaf"]
+    size: int = Field(1, ge=0)
+
+
+class Branch(BaseModel):
+    kind: Literal["branch"]
+    kids: list["Branch | Leaf"] = []
+
+
+class Tree(BaseModel):
+    root: Annotated[Branch | Leaf, Field(discriminator="kind")]
+    leaf: Leaf = Field(description="the first one")
+    names: set[str] = set()
+
+
+class Tagged(BaseModel):
+    tags: dict[str, int]
+    pair: tuple[int, str] = (1, "a")
+    more: Any = None
+
+
+LEAF: dict[str, Any] = {"kind": "leaf", "size": 2}
+TREE: dict[str, Any] = {"root": {"kind": "branch", "kids": [LEAF]}, "leaf": LEAF, "names": ["a"]}
+
+
+@pytest.mark.parametrize("mode", ["native", "tool", "prompted"])
+@pytest.mark.parametrize(
+    ("schema", "good"),
+    [(Branch, TREE["root"]), (Tree, TREE), (Tagged, {"tags": {"a": 1}, "pair": [2, "b"], "more": 3})],
+)
+def test_types_that_providers_do_not_take_as_they_are_are_answers_too(
+    kind: str, mode: Any, schema: type[BaseModel], good: dict[str, Any]
+) -> None:
+    async def main() -> None:
+        async with LocalProvider() as provider:
+            provider.script([ToolCall("final_answer", good) if mode == "tool" else json.dumps(good)])
+            model = client(kind, provider)
+            run = await started(drawn(model, output_schema=schema, output_mode=mode))
+            assert run.status is RunStatus.DONE, run.error
+            assert run.state.final_output == schema.model_validate(good)
             await model.close()
 
     asyncio.run(main())

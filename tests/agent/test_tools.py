@@ -3,13 +3,14 @@
 import asyncio
 import enum
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from pydantic import BaseModel, Field
 
-from ropewalk import Context, Retry, Tool, ToolContext, tool
+from ropewalk import Context, Retry, Tool, ToolContext, ToolLoopOptions, tool
 from ropewalk.errors import ToolInvalid
 
 
@@ -106,6 +107,21 @@ def test_a_schema_tells_all_that_the_types_say() -> None:
     assert order["properties"]["item"] == {"type": "string", "description": "what is wanted"}
     assert "title" not in order
     assert schema["$defs"]["Address"]["required"] == ["street"]
+
+
+def test_one_of_several_is_told_in_a_word_that_every_provider_takes() -> None:
+    class Cat(BaseModel):
+        kind: Literal["cat"]
+        discriminator: str = ""
+
+    class Dog(BaseModel):
+        kind: Literal["dog"]
+
+    def pet(animal: Annotated[Cat | Dog, Field(discriminator="kind")]) -> None: ...
+
+    schema = tool("Pet")(pet).spec.parameters
+    assert schema["properties"]["animal"] == {"anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]}
+    assert "discriminator" in schema["$defs"]["Cat"]["properties"]
 
 
 def test_a_property_called_title_stays() -> None:
@@ -296,6 +312,13 @@ def test_a_type_that_has_no_schema_is_refused() -> None:
     assert tool("Send", hidden_params="to")(send).spec.parameters["properties"] == {}
 
 
+def test_a_type_that_can_be_checked_and_not_be_told_is_refused_too() -> None:
+    def send(done: Callable[[], None]) -> None: ...
+
+    with pytest.raises(ToolInvalid, match="hide the parameter"):
+        tool(send)
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     def send() -> None: ...
 
@@ -307,6 +330,29 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         tool("x", hidden_params=["nobody"])(send)
     with pytest.raises(ToolInvalid, match="letters"):
         tool("x", name="send it")(send)
+    with pytest.raises(ToolInvalid, match="'tell' or 'raise'"):
+        tool("x", on_error="rise")(send)  # type: ignore[call-overload]  the mistake
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_iterations", 0),
+        ("max_iterations", "5"),
+        ("max_iterations", None),
+        ("max_tokens", -1),
+        ("max_parallel_tools", 0),
+        ("max_tool_calls", 1.5),
+        ("max_failed_rounds", -1),
+        ("output_retries", True),
+        ("timeout_seconds", 0),
+        ("approval_seconds", "soon"),
+        ("on_error", "rise"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_where_they_are_given(option: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=option):
+        ToolLoopOptions(**{option: value})
 
 
 def test_effects_left_out_depend_on_whether_a_person_guards_the_tool() -> None:

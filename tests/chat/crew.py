@@ -74,6 +74,14 @@ class Crew:
         arguments = [sys.executable, "-m", "ropewalk.cli", *command]
         return self.add(Process(arguments, self._environ | environ, self._folder / f"{name}.log"))
 
+    def run(self, command: Sequence[str], **environ: str) -> tuple[int, Any]:
+        """Run a `ropewalk` command to its end; return its exit code and what it told, as JSON."""
+        arguments = [sys.executable, "-m", "ropewalk.cli", *command]
+        done = subprocess.run(
+            arguments, capture_output=True, env=self._environ | environ, cwd=self._folder, check=False, timeout=30
+        )
+        return done.returncode, json.loads(done.stdout or done.stderr)
+
     def stranger(self, program: str, **environ: str) -> Process:
         file = Path(__file__).parent / "strangers" / program
         arguments = [sys.executable, str(file)]

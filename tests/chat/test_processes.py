@@ -263,3 +263,21 @@ def test_the_seeds_curl_lines_work_against_one_process_with_nothing_installed(tm
             assert (answer.status, answer.tokens) == ("complete", 46)
             assert answer.text.startswith(DEMO)
             following.cancel()
+
+
+def test_the_doctor_looks_at_the_parts_and_says_what_to_do(
+    tmp_path: Path, postgres_url: str, own_nats: Any, own_redis: Any
+) -> None:
+    store = postgres_url
+    with crew(tmp_path, store=store, bus=own_nats.url, sessions=own_redis.url) as service:
+        asked = ["doctor", "--json", "--store", store, "--bus", own_nats.url, "--sessions", own_redis.url]
+        assert service.run(asked) == (0, [])
+        own_redis.stop()
+        own_nats.stop()
+        status, found = service.run(asked)
+        assert (status, [one["problem"] for one in found]) == (1, ["bus", "sessions"])
+        assert all(one["do"] for one in found)
+        assert own_nats.password not in str(found)
+        status, told = service.run(["doctor", "--json", "--store", store], SERVER_PORT="many")
+        assert status == 2
+        assert "SERVER_PORT" in str(told)

@@ -17,6 +17,7 @@ from ropewalk.errors import InvalidSession
 from ropewalk.errors.chat import BusUnavailable
 from ropewalk.messaging.memory import MemoryChatRequests
 from ropewalk.messaging.nats import NatsChatRequests, NatsConnection
+from ropewalk.messaging.nats.pull import Pull
 
 
 class Place:
@@ -339,7 +340,7 @@ def test_what_a_consumer_with_a_limit_gave_up_is_buried_by_who_hears_of_it(nats_
 
 def test_a_consumer_or_a_stream_that_is_deleted_under_us_is_made_again(nats_url: str) -> None:
     async def go(pod: Any, one: Any, two: Any) -> None:
-        js = await js_of(pod)
+        js, client = await js_of(pod), pod.connection.now()
         for delete in ("consumer", "stream"):
             await one.fetch(most=1, at_most_seconds=0.05)
             waiting = asyncio.create_task(one.fetch(most=1, at_most_seconds=8))
@@ -348,10 +349,16 @@ def test_a_consumer_or_a_stream_that_is_deleted_under_us_is_made_again(nats_url:
                 await js.delete_consumer("WORKFLOW_REQUESTS", "workflow-processor")
             else:
                 await js.delete_stream("WORKFLOW_REQUESTS")
-            await pod.publish("s", delete.encode(), message_id=delete)
+
+            def sent(waiting: asyncio.Task[Any] = waiting) -> bool:  # by a stranger, who makes nothing
+                client.publish_now("chat.workflow.execute.s", b"x")
+                return waiting.done()
+
+            await until(sent)
             (delivery,) = await waiting
-            assert delivery.body == delete.encode()
-            await delivery.done()
+            assert delivery.body == b"x"
+            for more in (delivery, *await one.fetch(most=1000, at_most_seconds=0.1)):
+                await more.done()
 
     Place("nats", nats_url).run(go)
 
@@ -402,6 +409,31 @@ def remove(server: NatsServer) -> None:
 
     for path in server.folder.path.glob("jetstream"):
         shutil.rmtree(path)
+
+
+def test_a_question_of_which_a_server_knows_nothing_is_given_up_early(nats_url: str) -> None:
+    async def go(pod: Any, one: Any, two: Any) -> None:
+        await pod.connection.within(5)
+        await pod.connection.listen("test.silent", lambda *_: None)
+        await pod.connection.flush(5)
+        client = await one.connection.within(5)
+        pull = Pull(client, "test.silent", heartbeat_seconds=0.1)
+        began = time.monotonic()
+        await pull.next(seconds=10)
+        await pull.end()
+        assert (pull.status, pull.pulled) == (b"silence", [])
+        assert 0.2 < time.monotonic() - began < 3
+
+    async def beats(pod: Any, one: Any, two: Any) -> None:
+        await one.fetch(most=1, at_most_seconds=0.05)
+        next_one = "$JS.API.CONSUMER.MSG.NEXT.WORKFLOW_REQUESTS.workflow-processor"
+        pull = Pull(await one.connection.within(5), next_one, heartbeat_seconds=0.2)
+        await pull.next(seconds=1.2)
+        await pull.end()
+        assert pull.status == b"408"  # the server kept it alive until its time was over
+
+    Place("nats", nats_url).run(go)
+    Place("nats", nats_url).run(beats)
 
 
 def test_a_server_that_freezes_hangs_nobody(own_nats: NatsServer) -> None:

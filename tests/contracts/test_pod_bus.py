@@ -213,6 +213,21 @@ def test_a_server_that_is_away_costs_what_was_sent_meanwhile_and_nothing_else(ow
     run(go)
 
 
+def test_a_client_that_the_driver_gave_up_is_followed_by_another(nats_url: str) -> None:
+    async def go() -> None:
+        async with connected(nats_url) as connection:
+            bus, heard, first = NatsPodBus(connection), list[bytes](), connection.now()
+            await bus.listen("pod-given-up", heard.append)
+            await first.close()  # as it does by itself when a server takes back what it allowed
+            assert not bus.is_connected
+            await until(lambda: bus.is_connected)
+            await settled(bus)
+            bus.publish(["pod-given-up"], b"x")
+            await until(lambda: heard == [b"x"])
+
+    run(go)
+
+
 def test_a_server_that_does_not_read_is_given_no_more_than_a_bound_and_left(own_nats: NatsServer) -> None:
     async def go() -> None:
         impatient = {"ping_seconds": 0.2}

@@ -6,6 +6,7 @@ import pytest
 
 from ropewalk.contracts import RunStore
 from ropewalk.stores.memory import MemoryRunStore
+from ropewalk.stores.queued_here import QueuedHere
 from ropewalk.stores.sqlite import SqliteRunStore
 from ropewalk.testing import FaultyRunStore, RunStoreSuite, scripted_faults
 from ropewalk.testing.store_checks import admit
@@ -37,6 +38,21 @@ class TestSqliteRunStoreNormal(TestSqliteRunStore):
 class TestFaultyRunStoreWithoutFaults(RunStoreSuite):
     async def open_store(self) -> RunStore:
         return FaultyRunStore(MemoryRunStore(), scripted_faults([]))
+
+
+class TestQueuedHereOverMemory(RunStoreSuite):
+    async def open_store(self) -> RunStore:
+        return QueuedHere(MemoryRunStore())
+
+
+class TestQueuedHereOverSqlite(TestSqliteRunStore):
+    durability = "normal"
+
+    async def open_store(self) -> RunStore:
+        return QueuedHere(await super().open_store())
+
+    async def open_again(self, store: RunStore) -> RunStore:
+        return QueuedHere(await super().open_again(store))
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

@@ -161,6 +161,7 @@ def test_strangers_read_and_write_the_plain_set(redis_only: Place) -> None:
             assert 250_000 < await stranger.execute("PTTL", key) <= 300_000
             await stranger.execute("SREM", key, "pod-7:conn", "host.example.com:conn")
             assert await two.pods_of([place.session]) == [{"pod-1"}]
+            assert await stranger.execute("ZCARD", f"{{{key}}}:ends") == 3  # it knows no more of them
             await stranger.execute("SREM", key, "pod-1:a")
             assert await two.pods_of([place.session]) == [frozenset()]
             await one.announce([place.at("pod-1", "a")], ttl_seconds=30)  # it is lost for one announcement

@@ -10,7 +10,7 @@ import pytest
 from ropewalk import END, START, Context, Graph, GraphState, History, Token
 from ropewalk.core.facts import StateEdited
 from ropewalk.events import parse_event_id
-from ropewalk.runtime import open_store
+from ropewalk.runtime import open_queued_store
 from ropewalk.workers import Worker, driving
 
 
@@ -30,14 +30,16 @@ def talking(store, body=None):
     return graph.add_edge(START, "say").add_edge("say", END)
 
 
-@pytest.fixture
-def url(postgres_url):
-    return postgres_url
+@pytest.fixture(params=["postgres", "sqlite"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/runs.db"
+    return request.getfixturevalue("postgres_url")
 
 
 @asynccontextmanager
 async def opened(url):
-    store = open_store(url)
+    store = open_queued_store(url)
     try:
         yield store
     finally:

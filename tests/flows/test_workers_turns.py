@@ -9,7 +9,7 @@ import pytest
 
 from ropewalk import END, START, Context, Graph, GraphState, History
 from ropewalk.core.origin import Origin
-from ropewalk.runtime import open_store
+from ropewalk.runtime import open_queued_store
 from ropewalk.workers import Worker, driving
 
 
@@ -39,9 +39,11 @@ class Talks:
         return graph.add_edge(START, "say").add_edge("say", END)
 
 
-@pytest.fixture
-def url(postgres_url):
-    return postgres_url
+@pytest.fixture(params=["postgres", "sqlite"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/runs.db"
+    return request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def slow_to_look(monkeypatch):
 
 @asynccontextmanager
 async def opened(url):
-    store = open_store(url)
+    store = open_queued_store(url)
     try:
         yield store
     finally:
@@ -94,7 +96,8 @@ def test_runs_of_a_session_are_driven_one_after_the_other_without_waiting_for_a_
 def test_two_workers_keep_the_order_and_a_pause_lets_the_next_one_begin(url):
     async def main():
         talks = Talks()
-        async with opened(url) as store, opened(url) as there:
+        async with opened(url) as store, opened(url) as another:
+            there = another if url.startswith("postgres") else store  # a queue in memory is one object
             graph = talks.graph(store)
             asking = await submitted(graph, 1, "ask")
             rest = [await submitted(graph, turn) for turn in (2, 3, 4, 5)]

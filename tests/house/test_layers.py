@@ -27,22 +27,27 @@ class Room(NamedTuple):
 
 
 PURE = (
-    "__init__ arguments buffers check drawing* drawn facts layout* offers origin places plan resuming retry routes "
-    "schedule snapshot state sums versions view"
+    "__init__ arguments buffers check drawing* drawn facts layout* looking offers origin places plan resuming retry "
+    "routes said schedule snapshot state sums versions view voices"
 )
 ACTING = (
     "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
     "signatures step turns"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving following inputs limits measuring owned policy posting problems "
-    "runs sessions views waiting webhooks"
+    "__init__ auth channel chat chat_replies driving following inputs limits measuring overhearing owned policy "
+    "posting problems runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
     "seed_routes short_way stream tokens told told_chat ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
+CHAT_WITHOUT_HTTP = (
+    "__init__ answering chunks closing demo desk frames joining noted ordering outlet place pod relay requests "
+    "sweeping telling viewer whereabouts writing"
+)
+CHAT = ("chat, without HTTP", "chat, HTTP")
 CORE = ("core, pure", "core, acting")
 ROOMS = {
     "words": Room(("errors/*.py", "ids.py", "events.py", "codec.py")),
@@ -64,11 +69,29 @@ ROOMS = {
         ("words", "contracts", "encoders", "server, without HTTP", "settings"),
         drivers=True,
     ),
-    "settings": Room(("settings.py",), ("words",)),
+    "chat, without HTTP": Room(
+        tuple(f"chat/{name}.py" for name in CHAT_WITHOUT_HTTP.split()),
+        ("words", "contracts", *CORE, "server, without HTTP"),
+    ),
+    "chat, HTTP": Room(
+        ("chat/app.py", "chat/metrics.py", "chat/routes.py", "chat/stream.py"),
+        ("words", "contracts", "chat, without HTTP", *SERVER),
+        drivers=True,
+    ),
+    "settings": Room(("settings.py", "chat_settings.py"), ("words",)),
     "testing": Room(("testing.py", "testing/*.py"), ("words", "contracts", *CORE)),
     "runtime": Room(
-        ("runtime.py", "doors.py", "tool_graph.py", "tool_host.py"),
-        ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER),
+        (
+            "runtime.py",
+            "doors.py",
+            "live_bus.py",
+            "chat_parts.py",
+            "chat_service.py",
+            "chat_checkup.py",
+            "tool_graph.py",
+            "tool_host.py",
+        ),
+        ("words", "contracts", *CORE, "agent", "stores", "llm", "messaging", "settings", "workers", *SERVER, *CHAT),
         drivers=True,
     ),
     "public names": Room(

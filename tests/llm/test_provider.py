@@ -259,3 +259,9 @@ def test_a_refusal_tells_in_each_apis_own_words() -> None:
             assert (status, messages["type"], messages["error"]["type"]) == (429, "error", "rate_limit_error")
 
     asyncio.run(main())
+
+
+def test_it_is_among_what_is_for_testing() -> None:
+    import ropewalk.testing
+
+    assert ropewalk.testing.LocalProvider is LocalProvider

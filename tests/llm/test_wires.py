@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from ropewalk.llm import AnthropicClient, OpenAIClient
 from ropewalk.llm.anthropic_messages import MessagesFold
 from ropewalk.llm.openai_chat import ChatFold, read
 from ropewalk.llm.openai_chat import wire as chat_wire
-from ropewalk.llm.output_schema import closed, is_closed
+from ropewalk.llm.output_schema import can_be_enforced, closed, is_recursive
 from ropewalk.llm.sse import EventReader
 from ropewalk.llm.trouble import retry_after
 from ropewalk.testing.provider import LocalProvider, Say
@@ -271,8 +272,46 @@ def test_a_schema_that_cannot_be_closed_is_sent_as_it_is() -> None:
     told = body_of("chat", asked(output_schema=schema))["response_format"]["json_schema"]
     assert told == {"name": "output", "schema": schema, "strict": False}
     nested = {"$defs": {"P": {"type": "object", "properties": {"default": {"type": "string", "default": ""}}}}}
-    assert is_closed(closed(nested, all_required=True))
     assert closed(nested, all_required=True)["$defs"]["P"]["properties"] == {"default": {"type": "string"}}
+
+
+def test_a_schema_that_anthropic_would_refuse_is_asked_for_in_words() -> None:
+    open_one = {"type": "object", "additionalProperties": {"type": "integer"}}
+    body = body_of("messages", asked(LLMMessage(role="system", content="Be brief."), USER, output_schema=open_one))
+    assert "output_config" not in body
+    assert body["system"].startswith("Be brief.\n\nAnswer with one JSON object by this schema")
+    assert json.dumps(open_one) in body["system"]
+
+
+ITEM = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("part", "enforced"),
+    [
+        ({"oneOf": [{"$ref": "#/$defs/I"}, {"type": "null"}], "discriminator": {"propertyName": "a"}}, True),
+        ({"$ref": "#/$defs/I", "description": "the item"}, True),
+        ({"type": "string", "minLength": 1}, True),
+        ({"type": "array", "items": {"$ref": "#/$defs/I"}, "uniqueItems": True}, True),
+        ({"type": "array", "prefixItems": [{"type": "string"}]}, False),
+        ({"type": "array"}, False),
+        ({"allOf": [{"$ref": "#/$defs/I"}]}, False),
+        ({"description": "anything"}, False),
+    ],
+)
+def test_openai_is_asked_to_enforce_what_it_can(part: dict[str, Any], enforced: bool) -> None:
+    schema = {"type": "object", "properties": {"p": part}, "$defs": {"I": ITEM}}
+    told = body_of("chat", asked(output_schema=schema))["response_format"]["json_schema"]
+    assert told["strict"] is enforced
+    assert enforced or told["schema"] == schema
+    assert not enforced or can_be_enforced(told["schema"])
+
+
+def test_a_schema_that_contains_itself_is_known() -> None:
+    tree = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/B"}}}}
+    branch = {"type": "object", "properties": {"tree": {"$ref": "#/$defs/T"}}}
+    assert is_recursive({**tree, "$defs": {"T": tree, "B": branch}})
+    assert not is_recursive({**tree, "$defs": {"T": {"type": "object"}, "B": branch}})
 
 
 def test_anthropic_gets_a_conversation_that_it_takes() -> None:

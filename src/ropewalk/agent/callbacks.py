@@ -1,5 +1,6 @@
 """What an application is told while a loop goes on, in the form of seed 000; what it does about it harms nobody."""
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -14,14 +15,19 @@ log = logging.getLogger("ropewalk")
 
 
 async def tell(callback: Callback | None, told: dict[str, Any]) -> None:
-    """Call a callback, async or not. What it raises is logged, and that is all."""
+    """Call a callback, async or not. What it raises is logged, and that is all; a cancellation too, when it is its own
+    (a task that it awaited was cancelled) and not the run's.
+    """
     if callback is None:
         return
     try:
         result = callback(told)
         if inspect.isawaitable(result):
             await result
-    except Exception:
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+            raise
         log.exception("the callback %s failed; the run goes on", getattr(callback, "__qualname__", callback))
 
 

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from ropewalk.agent.approvals import EXPIRED, Decision, hash_of, question_name, read_decision
 from ropewalk.agent.callbacks import of_use, tell
 from ropewalk.agent.journal import FINISHED_USAGE, TOOL_CALL, TOOL_RESULT, TOOL_STOPPED
-from ropewalk.agent.outcomes import Status, ToolOutcome, plain, rejection
+from ropewalk.agent.outcomes import Status, ToolOutcome, failure_of, plain, rejection
 from ropewalk.agent.telling import ToolContext
 from ropewalk.agent.tools import Tool
 from ropewalk.contracts.messages import ToolCall
@@ -208,8 +208,7 @@ class OneCall:
         if self._raises or (self.tool is not None and self.tool.agent is not None):
             await self._stopped("raised")
             raise failure
-        text = str(failure) if isinstance(failure, ToolProblem) else f"{type(failure).__name__}: {failure}"
-        return self._ending("error", arguments, error=f"{self.call.name} failed. {text}", began=began)
+        return self._ending("error", arguments, error=failure_of(self.call.name, failure), began=began)
 
     async def _called(self, tool: Tool[..., Any], arguments: Mapping[str, Any], ctx: ToolContext, view: Any) -> Any:
         read = self._read[1] if self._read is not None and self._read[0] is arguments else tool.takes.read(arguments)

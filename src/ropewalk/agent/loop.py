@@ -22,6 +22,7 @@ from ropewalk.agent.callbacks import of_reply, of_result, tell
 from ropewalk.agent.calls import Ended, OneCall
 from ropewalk.agent.hosting import Host
 from ropewalk.agent.journal import SUMMARY_MADE, message_id, read_reply, reply_record, used
+from ropewalk.agent.legible import Halves, whole_reply
 from ropewalk.agent.limits import Missing, more_tool_calls, one_model_call
 from ropewalk.agent.outcomes import ToolOutcome, log_of, message_of
 from ropewalk.agent.output import complaint
@@ -148,14 +149,19 @@ class Loop:
         publisher = self.host.open_publisher(to) if to is not None and to.publishes else None
         teller = Teller(self.ctx, to, publisher, request.model or model.name)
         if not options.streams:
-            reply = await model.answer(request)
+            reply = whole_reply(await model.answer(request))
             await teller.take(reply)
             return reply
+        halves = Halves()
         async with aclosing(cast("Any", model.stream(request))) as parts:
             async for part in parts:
-                await teller.take(part)
                 if isinstance(part, Reply):
-                    return part
+                    reply = whole_reply(part)
+                    await teller.take(reply)
+                    return reply
+                whole = halves.take(part)
+                if whole is not None:
+                    await teller.take(whole)
         raise AssertionError("a model's stream ends with its reply")
 
     async def _check_end(self, turn: int, reply: Reply) -> None:
@@ -224,7 +230,7 @@ class Loop:
         record_name = f"summary {self._summaries + 1}"
         with self._let_ask(writer, None, lambda: int(self.ctx.kept(record_name) is None)) as max_tokens:
             name = self.agent.options.model if how.model is None else None
-            reply = await writer.answer(ModelRequest(messages=asked, model=name, max_tokens=max_tokens))
+            reply = whole_reply(await writer.answer(ModelRequest(messages=asked, model=name, max_tokens=max_tokens)))
             if reply.finish != "stop":
                 raise ReplyCutOff(reply.model, reply.finish, reply.message.text)
             talk.summary = ConversationSummary(text=reply.message.text, until=cut.old[-1].id)

@@ -10,6 +10,18 @@ from ropewalk.agent.summary import Summary
 from ropewalk.agent.tools import OnError
 from ropewalk.agent.window import Window
 from ropewalk.contracts.limits import Limits
+from ropewalk.core.arguments import check_number
+
+_WHOLE = {
+    "max_iterations": 1,
+    "max_tokens": 1,
+    "max_parallel_tools": 1,
+    "max_tool_calls": 0,
+    "max_failed_rounds": 0,
+    "output_retries": 0,
+}
+"""Option -> the least that it may be."""
+_NEVER_NONE = frozenset({"max_iterations", "max_failed_rounds", "output_retries"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,16 @@ class ToolLoopOptions:
     """How many tools the run may call, all its loops together."""
     window: Window | None = None
     summary: Summary | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _WHOLE.items():
+            if getattr(self, name) is not None or name in _NEVER_NONE:
+                check_number(name, getattr(self, name), f"a whole number, {least} or more", whole=True, least=least)
+        for name in ("timeout_seconds", "approval_seconds"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), "seconds, above 0", above=0)
+        if self.on_error not in ("tell", "raise"):
+            raise ValueError(f"on_error is 'tell' or 'raise'; not {self.on_error!r}.")
 
     @property
     def raises(self) -> bool:

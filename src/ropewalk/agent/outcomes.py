@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from ropewalk.agent.approvals import Decision
+from ropewalk.agent.legible import whole_data, whole_text
 from ropewalk.agent.tool_state import ToolCallLog
 from ropewalk.contracts.messages import LLMMessage
+from ropewalk.errors import ToolProblem
 
 Status = Literal["ok", "error", "refused", "rejected", "expired", "unknown"]
 """ok: it returned; error: it raised or took too long; refused: it was not run, for its name or its arguments;
@@ -17,6 +19,9 @@ rejected: a person said no; expired: nobody said anything in time; unknown: a pe
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 """Larger results are kept from the model, which could not read them."""
+MAX_ERROR_LENGTH = 20_000
+"""Of what a tool raised; the rest is left out."""
+_PLAIN: Mapping[str, Any] = {"fallback": str, "bytes_mode": "base64", "inf_nan_mode": "strings"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +65,24 @@ class ToolOutcome:
 
 
 def plain(result: Any) -> Any:
-    """Return a tool's result as plain data; what JSON does not know becomes text."""
-    return from_json(to_json(result, fallback=str, bytes_mode="base64", inf_nan_mode="strings"))
+    """Return a tool's result as plain data; what JSON does not know becomes text. It never raises: the tool has run."""
+    try:
+        return from_json(to_json(result, **_PLAIN))
+    except (PydanticSerializationError, ValueError):
+        pass
+    try:  # half of a character in one of its texts, or nothing that has an end
+        return from_json(to_json(whole_data(to_jsonable_python(result, **_PLAIN))))
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        why = str(error).splitlines()[0]
+        return f"It succeeded. Its result cannot be told: {why}"
+
+
+def failure_of(tool: str, failure: Exception) -> str:
+    """Return what the model is told of what a tool raised."""
+    text = str(failure) if isinstance(failure, ToolProblem) else f"{type(failure).__name__}: {failure}"
+    if len(text) > MAX_ERROR_LENGTH:
+        text = f"{text[:MAX_ERROR_LENGTH]} ... ({len(text):,} characters in all)"
+    return whole_text(f"{tool} failed. {text}")
 
 
 def message_of(outcome: ToolOutcome, review: Decision | None) -> LLMMessage:

@@ -25,8 +25,8 @@ class OutputSchema:
         self.name = getattr(type_, "__name__", str(type_))
         self.mode = mode
         self._adapter: TypeAdapter[Any] = TypeAdapter(type_)
-        self.schema: Mapping[str, Any] = self._adapter.json_schema()
-        if self.schema.get("type") != "object" and "$ref" not in self.schema:
+        self.schema: Mapping[str, Any] = _from_its_root(self._adapter.json_schema())
+        if self.schema.get("type") != "object":
             raise TypeError(
                 f"An output schema is an object: a pydantic model, a dataclass, a TypedDict; not {type_!r}."
             )
@@ -88,6 +88,12 @@ def complaint(schema: OutputSchema, why: str) -> LLMMessage:
         content=f"That answer does not fit the schema. {why}. {how} one JSON object that does, and nothing else.",
         should_show_to_user=False,
     )
+
+
+def _from_its_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of a type that contains itself as the object that it is; pydantic writes a mere reference."""
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    return {**schema["$defs"][name], "$defs": schema["$defs"]} if name in schema.get("$defs", {}) else schema
 
 
 def _object_in(text: str) -> str:

@@ -101,9 +101,9 @@ def signature_of(fn: Callable[..., Any], name: str, hidden: Iterable[str] = ()) 
     if unknown:
         known = did_you_mean(min(unknown), [parameter.name for parameter in parameters])
         raise ToolInvalid(name, f"hidden_params names {min(unknown)!r}, which it does not take", known.strip())
-    check = _adapter(name, fields)
+    check, told = _checked(name, fields)
     return Signature(
-        schema=_schema(name, check, defaults),
+        schema=_schema(told, defaults),
         check=check,
         injected=injected,
         hidden=concealed,
@@ -120,19 +120,20 @@ def _check_kind(name: str, parameter: inspect.Parameter) -> None:
         raise ToolInvalid(name, f"{parameter.name!r} has no name to be called by", "Drop the / from its signature.")
 
 
-def _adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[Any]:
+def _checked(name: str, fields: dict[str, Any]) -> tuple[TypeAdapter[Any], dict[str, Any]]:
     arguments: Any = TypedDict("arguments", fields)  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues] made of a signature
     arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
-        return TypeAdapter(arguments)
+        check: TypeAdapter[Any] = TypeAdapter(arguments)
+        return check, check.json_schema()  # a Callable, say, can be checked and not be told
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
         why = str(error).splitlines()[0]
         hint = "Use plain types, pydantic models, Literal, Optional, lists and dicts; or hide the parameter."
         raise ToolInvalid(name, f"a model cannot be told what it takes ({why})", hint) from None
 
 
-def _schema(name: str, check: TypeAdapter[Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = _untitled(check.json_schema())
+def _schema(told: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = _untitled(told)
     schema.setdefault("properties", {})
     for called, default in defaults.items():
         try:
@@ -144,7 +145,9 @@ def _schema(name: str, check: TypeAdapter[Any], defaults: Mapping[str, Any]) -> 
 
 
 def _untitled(schema: Any) -> Any:
-    """Return a schema without the titles that pydantic makes of names: they cost tokens and say nothing."""
+    """Return a schema without the titles that pydantic makes of names: they cost tokens and say nothing. One of several
+    becomes any of several: OpenAI refuses the other word.
+    """
     if isinstance(schema, list):
         return [_untitled(part) for part in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
@@ -156,8 +159,8 @@ def _untitled(schema: Any) -> Any:
             kept[key] = {name: _untitled(one) for name, one in cast("dict[str, Any]", part).items()}
         elif key in ("default", "const", "enum", "examples"):
             kept[key] = part
-        elif key != "title" or not isinstance(part, str):
-            kept[key] = _untitled(part)
+        elif key not in ("title", "discriminator") or not isinstance(part, str if key == "title" else dict):
+            kept["anyOf" if key == "oneOf" else key] = _untitled(part)
     return kept
 
 

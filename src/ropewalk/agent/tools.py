@@ -131,7 +131,7 @@ def tool(  # noqa: PLR0913  the names are the tool's settings
 
     def make(fn: Callable[..., Any]) -> Tool[..., Any]:
         called = name or getattr(fn, "__name__", type(fn).__name__)
-        _check(called, timeout, effects)
+        _check(called, timeout, effects, on_error)
         return Tool(
             name=called,
             description=description or summary_of(fn),
@@ -173,10 +173,12 @@ def _is_method(fn: Callable[..., Any]) -> bool:
     return code is not None and code.co_argcount > 0 and code.co_varnames[0] == "self" and "." in fn.__qualname__
 
 
-def _check(name: str, timeout: float | None, effects: str | None) -> None:
+def _check(name: str, timeout: float | None, effects: str | None, on_error: str | None) -> None:
     if not _NAME.fullmatch(name):
         raise ToolInvalid(name, "a name has letters, digits, _ and -, 64 at most", "Give it another: name='...'.")
     if timeout is not None and not timeout > 0:
         raise ToolInvalid(name, f"timeout is seconds above 0, not {timeout!r}", "None is no limit.")
     if effects not in (None, "none", "idempotent", "once"):
         raise ToolInvalid(name, f"effects is {effects!r}", "It is 'none', 'idempotent' or 'once'.")
+    if on_error not in (None, "tell", "raise"):
+        raise ToolInvalid(name, f"on_error is {on_error!r}", "It is 'tell' or 'raise'.")

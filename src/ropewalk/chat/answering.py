@@ -29,6 +29,9 @@ log = logging.getLogger("ropewalk")
 MOST_MESSAGES = 500
 """Of a session's history, the newest: what a run begins with."""
 _ATTEMPTS = 5
+_OPENINGS = 20
+"""A run with more entries has begun: it was not claimed and given back so often before."""
+_BEFORE_ITS_BEGINNING = frozenset({"run_started", "reset"})
 _AGAIN_SECONDS = 1.0
 _FETCH_SECONDS = 5.0
 _FETCHED = 50
@@ -75,13 +78,14 @@ class Answering:
 
     async def opening(self, record: RunRecord, engine: Engine) -> Sequence[Fact] | float:
         """Return what a run of a chat begins with, or for how long it is to be left alone."""
-        if record.session is None or engine.schedule.number > 1 or record.graph not in self._desk.service.graphs:
+        if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
-        store = self._desk.service.store
-        kept = await store.read(record.run_id, limit=1)
+        kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
         self._note_opened(record.run_id, kept)
-        started = read_entry(*kept[0]).data
-        if noted_in(started) is None:
+        entries = [read_entry(number, body) for number, body in kept]
+        started = entries[0].data
+        has_begun = any(entry.type not in _BEFORE_ITS_BEGINNING for entry in entries)
+        if has_begun or noted_in(started) is None:
             return ()
         before = await self._history(record)
         if not before:

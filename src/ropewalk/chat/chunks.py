@@ -116,6 +116,11 @@ class Chunk(NamedTuple):
         return self.told.get("is_final") is True
 
     @property
+    def is_asking(self) -> bool:
+        """The run waits for a person: nothing more comes before it is answered."""
+        return "pause" in self.told
+
+    @property
     def reset_text(self) -> str | None:
         """What the text so far is replaced by; None: it is not."""
         found = self.told.get("reset")

@@ -40,6 +40,7 @@ _CLAIM_SECONDS = 3600.0
 _PAGE = 50
 _LONGEST_PAGE = 200
 _USERS_KEPT = 100_000
+_BROUGHT_ALONG = "conversation_history"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +105,7 @@ class ChatDesk:
                 session_id=request.session_id,
                 correlation_id=request.correlation_id or message_id,
                 model=graph,
+                context={name: said for name, said in request.context.told().items() if name != _BROUGHT_ALONG},
             ).note(),
         )
         started = await self.service.start(user, graph, wanted)
@@ -264,6 +266,6 @@ def _keyed(user: Caller, session_id: str, key: str) -> str:
 
 def _said_before(context: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the conversation that a client brings along: text of users and assistants, nothing else."""
-    told = cast("list[dict[str, Any]]", context.get("conversation_history") or [])
+    told = cast("list[dict[str, Any]]", context.get(_BROUGHT_ALONG) or [])
     said = [(str(one.get("role")), text_of(one)) for one in told]
     return [{"role": role, "content": text} for role, text in said if role in ("user", "assistant") and text]

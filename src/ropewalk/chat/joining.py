@@ -126,7 +126,10 @@ class Joining:
                 is_first = False
             viewer.give(frames)
             if place.log is None:
-                place.begin(name, viewer.at, under_way)
+                others = any(
+                    one.is_live for one in place.viewers
+                )  # they came before there was a log: they have nothing
+                place.begin(name, 0 if others else viewer.at, under_way)
             if place.log != name:  # the log has begun anew meanwhile
                 viewer.end(ENDED_BY_US)
                 return
@@ -144,7 +147,7 @@ def _frames(page: LogPage, name: str, after: int, under_way: set[str]) -> Iterab
     for one in page.chunks:
         chunk = read_chunk(one.body) if one.at > after else None
         if chunk is not None:
-            (under_way.discard if chunk.is_final else under_way.add)(chunk.message_id)
+            (under_way.discard if chunk.is_final or chunk.is_asking else under_way.add)(chunk.message_id)
             yield frame_of(name, one.at, chunk)
 
 

@@ -1,7 +1,7 @@
 """What the chat keeps with a run, and finds again in its first entry."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from ropewalk.chat.telling import text_of
@@ -20,9 +20,12 @@ class Noted:
     """The user's message."""
     model: str = ""
     """What is told as the model of an answer that no model of ours has made."""
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the client said beside the message, but for the conversation it brought along."""
 
     def note(self) -> dict[str, Any]:
-        return {KEY: {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}}
+        about = {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}
+        return {KEY: {**about, "context": dict(self.context)}}
 
 
 def noted_in(started: Mapping[str, Any]) -> Noted | None:
@@ -38,6 +41,7 @@ def noted_in(started: Mapping[str, Any]) -> Noted | None:
         correlation_id=str(told.get("correlation_id") or ""),
         asked=text_of(newest),
         model=str(told.get("model") or ""),
+        context=_object(told.get("context")),
     )
 
 

@@ -30,7 +30,7 @@ class Place:
         self.at = 0
         self.viewers: set[Viewer] = set()
         self.open: dict[str, float] = {}
-        """Messages that are not over -> when something was heard of them, by the loop's clock."""
+        """Messages that somebody is writing -> when something was heard of them, by the loop's clock."""
         self.checked_at = 0.0
         """When the log was last read."""
         self._chunks = chunk_log
@@ -107,7 +107,7 @@ class Place:
         now = asyncio.get_running_loop().time()
         for frame, chunk in zip(frames, chunks, strict=True):
             self.at = frame.at
-            if chunk.is_final:
+            if chunk.is_final or chunk.is_asking:
                 self.open.pop(chunk.message_id, None)
             else:
                 self.open[chunk.message_id] = now

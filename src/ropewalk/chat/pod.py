@@ -20,6 +20,7 @@ from ropewalk.chat.outlet import Ways
 from ropewalk.chat.place import Place
 from ropewalk.chat.relay import Relay
 from ropewalk.chat.requests import now_text
+from ropewalk.chat.sweeping import Sweep
 from ropewalk.chat.viewer import ENDED_BY_US, Viewer
 from ropewalk.contracts.session_registry import Connection, SessionRegistry
 from ropewalk.errors.chat import BusUnavailable
@@ -35,6 +36,7 @@ _QUIET_SECONDS = 1.0
 _STORE_SECONDS = 3.0
 """And after so long the store is asked whether its run has stopped."""
 _LOOKS_SECONDS = 15.0
+_SWEEP_SECONDS = 10.0
 
 
 class Pod:
@@ -49,8 +51,8 @@ class Pod:
         registry: SessionRegistry,
         relay: Relay,
         closing: Closing,
+        sweep: Sweep,
         ttl_seconds: float = TTL_SECONDS,
-        ping_seconds: float = PING_SECONDS,
     ) -> None:
         self.pod_id = pod_id
         self.counts = PodCounts()
@@ -61,11 +63,12 @@ class Pod:
         self._registry = registry
         self._relay = relay
         self._closing = closing
+        self._sweep = sweep
         self._ttl = ttl_seconds
-        self._ping = ping_seconds
         self._keeper: asyncio.Task[None] | None = None
         self._seen: dict[str, set[str]] = {}
-        self._is_closing = False
+        self._beside: asyncio.Task[None] | None = None
+        self._swept = 0.0
 
     async def start(self) -> None:
         """Listen to workers."""
@@ -126,17 +129,20 @@ class Pod:
             if now - announced >= self._ttl / 3:
                 announced = now
                 await self._announce(self._connections())
-            if now - pinged >= self._ping:
+            if now - pinged >= PING_SECONDS:
                 pinged = now
                 ping = event("ping", {"timestamp": now_text()})
                 for viewer in self.viewers:
                     viewer.tell(ping)
             for place in [*self.places.values()]:
-                await self._look_after(place, now)
+                self._look_after(place, now)
+            if self._beside is None or self._beside.done():
+                self._beside = asyncio.create_task(self._look_at_the_store(now), name="ropewalk: quiet messages")
             await self._note_seen()
-            await self._relay.look_around(now)
+            self._relay.look_around(now)
 
-    async def _look_after(self, place: Place, now: float) -> None:
+    def _look_after(self, place: Place, now: float) -> None:
+        """Read the log where something should have been heard."""
         quiet = [message_id for message_id, at in place.open.items() if now - at > _QUIET_SECONDS]
         since = now - place.checked_at
         if (
@@ -146,10 +152,20 @@ class Pod:
         ):
             place.checked_at = now
             place.catch_up()
-        for message_id in quiet:
-            if now - place.open.get(message_id, now) > _STORE_SECONDS:
-                place.open[message_id] = now
-                await self._closing.close(message_id)
+
+    async def _look_at_the_store(self, now: float) -> None:
+        """End the messages whose runs have stopped, and tell again of those that nobody has taken.
+
+        It has a task of its own: a store that is away must not keep connections from being announced.
+        """
+        for place in [*self.places.values()]:
+            for message_id, at in [*place.open.items()]:
+                if now - at > _STORE_SECONDS:
+                    place.open[message_id] = now
+                    await self._closing.close(message_id)
+        if now - self._swept >= _SWEEP_SECONDS:
+            self._swept = now
+            await self._sweep.sweep()
 
     def note_seen(self, viewer: Viewer, ended: Iterable[str]) -> None:
         """Note that a client was sent the end of messages."""
@@ -185,8 +201,10 @@ class Pod:
         """Let every stream end; the clients come back elsewhere with their cursors."""
         for viewer in self.viewers:
             viewer.end(ENDED_BY_US)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        tasks = {task for task in (self._keeper, self._beside) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         await self._note_seen()
         await self._forget(self._connections())

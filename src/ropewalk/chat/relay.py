@@ -62,7 +62,7 @@ class Relay:
         for one in through:
             answer.queue.put_nowait(one)
 
-    async def look_around(self, now: float) -> None:
+    def look_around(self, now: float) -> None:
         """Give up what waits for a chunk that does not come."""
         for message_id in self.orderings.given_up(now):
             answer = self._answers.get(message_id)

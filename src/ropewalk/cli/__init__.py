@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
 from ropewalk.cli.arguments import parser
 from ropewalk.cli.trouble import FAILED, INTERRUPTED, Trouble, tell
@@ -42,29 +41,44 @@ def _left_at_once() -> int:
     return INTERRUPTED
 
 
-_COMMANDS = {
-    "run": ("run", "run"),
-    "serve": ("serve", "serve"),
-    "dev": ("dev", "dev"),
-    "gateway": ("chat", "gateway"),
-    "chat": ("chat", "chat"),
-    "worker": ("worker", "worker"),
-    "doctor": ("doctor", "doctor"),
-    "upgrade": ("db", "upgrade"),
-    "graph": ("draw", "draw"),
-    "new": ("new", "new"),
-    "ls": ("look", "ls"),
-    "show": ("look", "show"),
-    "tail": ("look", "tail"),
-    "answer": ("act", "answer"),
-    "resume": ("act", "resume"),
-    "cancel": ("act", "cancel"),
-    "fork": ("act", "fork"),
-}
-"""The last word of a command -> file here, function in it."""
-
-
 def _function(command: str) -> Callable[[argparse.Namespace], int]:
     """Load what does the command, and nothing else: help comes at once."""
-    file, name = _COMMANDS[command]
-    return getattr(import_module(f"ropewalk.cli.{file}"), name)
+    match command:
+        case "serve" | "dev" | "gateway" | "chat" | "worker":
+            return _server(command)
+        case "run":
+            from ropewalk.cli.run import run as function  # noqa: PLC0415
+        case "doctor":
+            from ropewalk.cli.doctor import doctor as function  # noqa: PLC0415
+        case "upgrade":
+            from ropewalk.cli.db import upgrade as function  # noqa: PLC0415
+        case "graph":
+            from ropewalk.cli.draw import draw as function  # noqa: PLC0415
+        case "new":
+            from ropewalk.cli.new import new as function  # noqa: PLC0415
+        case "ls" | "show" | "tail":
+            from ropewalk.cli import look  # noqa: PLC0415
+
+            function = {"ls": look.ls, "show": look.show, "tail": look.tail}[command]
+        case _:
+            from ropewalk.cli import act  # noqa: PLC0415
+
+            functions = {"answer": act.answer, "resume": act.resume, "cancel": act.cancel, "fork": act.fork}
+            function = functions[command]
+    return function
+
+
+def _server(command: str) -> Callable[[argparse.Namespace], int]:
+    """Load what stays until it is stopped."""
+    match command:
+        case "serve":
+            from ropewalk.cli.serve import serve as function  # noqa: PLC0415
+        case "dev":
+            from ropewalk.cli.dev import dev as function  # noqa: PLC0415
+        case "worker":
+            from ropewalk.cli.worker import worker as function  # noqa: PLC0415
+        case _:
+            from ropewalk.cli import chat  # noqa: PLC0415
+
+            function = {"gateway": chat.gateway, "chat": chat.chat}[command]
+    return function

@@ -108,7 +108,8 @@ def _add_serve(commands: Any) -> None:
     _add_address(serve, host="127.0.0.1", port=8000)
     _add_callers(serve)
     serve.add_argument("--workers", action="store_true", help="leave the runs to `ropewalk worker`")
-    serve.add_argument("--bus", metavar="URL", help="nats://...: the workers' tokens reach the clients here over it")
+    serve.add_argument("--bus", metavar="URL",
+                       help="nats://...: brings the tokens of runs that workers drive (default: NATS_URL)")  # fmt: skip
     _add_store(serve)
 
 
@@ -192,6 +193,7 @@ def _add_doctor(commands: Any) -> None:
     doctor = _command(commands, "doctor", "find runs that nothing moves on", guide.DOCTOR)
     doctor.add_argument("--after", metavar="SECONDS", type=_seconds, default=60.0,
                         help="how long a run may wait or be silent (default: %(default)g)")  # fmt: skip
+    _add_bus(doctor)
     _add_store(doctor)
 
 

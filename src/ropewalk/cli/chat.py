@@ -17,7 +17,7 @@ from ropewalk.cli.screen import Screen, printable
 from ropewalk.cli.serve import aliases_of, door_settings, listening_socket, log_to_stderr
 from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import DONE, Trouble
-from ropewalk.runtime import Graph, RunStore, open_store
+from ropewalk.runtime import Graph, RunStore, open_queued_store, open_store
 from ropewalk.settings import DoorSettings
 
 
@@ -40,7 +40,7 @@ def chat_settings(options: argparse.Namespace) -> ChatSettings:
     given = {name: getattr(options, name, None) for name in ("bus", "sessions", "store", "host", "port")}
     if getattr(options, "pod_id", None):
         given["pod_id"] = pod_id_of(options.pod_id)
-    given["graphs"] = tuple(options.targets) or None
+    given["graphs"] = tuple(getattr(options, "targets", ())) or None
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
@@ -53,7 +53,7 @@ def served(settings: ChatSettings, *, embedded: bool) -> Served:
     else:
         graphs, aliases = [demo_graph()], {}
     choice = store_choice(settings.store)
-    store = open_store(choice.url)
+    store = open_queued_store(choice.url) if embedded else open_store(choice.url)
     for graph in graphs:
         graph.use_store(store)
     return Served(graphs=graphs, aliases=aliases, store=store, shown=shown_url(choice.url))

@@ -3,8 +3,11 @@
 import argparse
 import asyncio
 import json
+import os
 from shlex import quote
 
+from ropewalk.chat_checkup import Complaint, check_bus, check_sessions
+from ropewalk.cli.chat import chat_settings
 from ropewalk.cli.opening import OpenStore, looking, next_command
 from ropewalk.cli.screen import Screen, printable
 from ropewalk.cli.shown import shown_url
@@ -26,13 +29,30 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 async def _doctor(options: argparse.Namespace, screen: Screen) -> int:
+    complaints = await _about_parts(options)
     async with looking(options) as where:
         found = await stuck_runs(where.store, for_seconds=options.after)
     if screen.as_json:
-        print(json.dumps([_data(stuck, where.choice) for stuck in found], ensure_ascii=False, indent=2))
+        about_parts = [{"problem": one.part, "why": one.why, "do": one.do} for one in complaints]
+        about_runs = [_data(stuck, where.choice) for stuck in found]
+        print(json.dumps(about_parts + about_runs, ensure_ascii=False, indent=2))
     else:
+        for one in complaints:
+            screen.line(printable(f"{one.part:<9} {one.why}"))
+            screen.line(printable(f"  do: {one.do}"))
         _tell(found, where, screen)
-    return FAILED if found else DONE
+    return FAILED if found or complaints else DONE
+
+
+async def _about_parts(options: argparse.Namespace) -> list[Complaint]:
+    """Look at the chat's parts, where somebody has named them."""
+    settings = chat_settings(options)
+    complaints: list[Complaint] = []
+    if options.bus or os.environ.get("NATS_URL"):
+        complaints += await check_bus(settings)
+    if options.sessions or any(os.environ.get(name) for name in ("REDIS_URL", "REDIS_HOST")):
+        complaints += await check_sessions(settings)
+    return complaints
 
 
 def _tell(found: list[StuckRun], where: OpenStore, screen: Screen) -> None:

@@ -61,6 +61,7 @@ examples:
   ropewalk serve flow.py:graph other.py:graph --port 9000    several graphs
   ROPEWALK_API_KEYS=ann:KEY,bob:KEY ropewalk serve flow.py --host 0.0.0.0
   ropewalk serve flow.py --store postgresql://me@db/runs --workers     runs are driven by `ropewalk worker`
+  ropewalk serve flow.py --store postgresql://me@db/runs --workers --bus nats://bus:4222    with the tokens they say
 
   curl -X POST localhost:8000/graphs/NAME/runs -H 'content-type: application/json' -d '{"input": {}}'
   curl -N localhost:8000/runs/RUN/events
@@ -232,6 +233,7 @@ examples:
   ropewalk worker flow.py --store postgresql://me@db/runs
   ropewalk worker flow.py:graph other.py:graph --concurrency 50 --lease 30
   ropewalk worker flow.py --on-mismatch fail     a run that no longer fits the graph fails, and says why
+  ropewalk worker flow.py --bus nats://bus:4222  its tokens reach the clients of `ropewalk serve --workers --bus`
   ropewalk worker app.py:chat --bus nats://bus:4222 --sessions redis://cache:6379    answers chats as well
 
 Start as many workers as you like, on any machine. Each run is held by one of them, by a lease that it prolongs; when
@@ -294,9 +296,11 @@ examples:
   ropewalk doctor --store postgresql://me@db/runs
   ropewalk doctor --after 600                    a run may wait, or be silent, for ten minutes
   ropewalk doctor --json | jq -r '.[].run_id'
+  ropewalk doctor --bus nats://bus:4222 --sessions redis://cache:6379    the chat's parts as well
 
 It tells of runs left to workers that are not in the queue (there should be none), of runs that have been due for long
-and no worker takes, and of runs driven without workers whose log has been silent for long.
+and no worker takes, and of runs driven without workers whose log has been silent for long. Where NATS_URL or REDIS_HOST
+is set, or --bus or --sessions given: whether they can be used, and of requests that nobody could answer.
 
 exit codes: 0 when nothing was found; 1 when something was, or the store is in trouble.
 """,

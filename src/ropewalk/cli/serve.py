@@ -35,10 +35,10 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> DoorSettings:
-    return door_settings(options, host=options.host, for_workers=options.workers)
+    return door_settings(options, host=options.host, for_workers=options.workers, bus=options.bus)
 
 
-def door_settings(options: argparse.Namespace, *, host: str, for_workers: bool) -> DoorSettings:
+def door_settings(options: argparse.Namespace, *, host: str, for_workers: bool, bus: str | None = None) -> DoorSettings:
     """Return who may ask, and how much, as it was typed and as the environment says."""
     given = DoorSettings(
         api_keys=tuple(options.api_key),
@@ -49,6 +49,7 @@ def door_settings(options: argparse.Namespace, *, host: str, for_workers: bool) 
         allowed_hosts=(*options.allow_host, host),
         allowed_origins=tuple(options.allow_origin),
         for_workers=for_workers,
+        bus=bus,
         requests_per_second=options.requests_per_second,
         streams_per_user=options.streams_per_user,
         runs_per_user=options.runs_per_user,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ropewalk.chat_parts import open_parts
-from ropewalk.chat_service import ChatWorker, demo_graph, serving_metrics
+from ropewalk.chat_service import ChatWorker, demo_graph, may_chat, serving_metrics
 from ropewalk.chat_settings import ChatSettings
 from ropewalk.cli.chat import chat_settings
 from ropewalk.cli.load import load_graphs
@@ -21,6 +21,7 @@ from ropewalk.cli.screen import Screen, printable
 from ropewalk.cli.serve import aliases_of
 from ropewalk.cli.shown import shown_url
 from ropewalk.cli.trouble import DONE, INTERRUPTED, Trouble
+from ropewalk.live_bus import open_live
 from ropewalk.runtime import Graph, QueuesRuns, RunStore, Worker
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -44,10 +45,14 @@ async def _work(settings: ChatSettings, options: argparse.Namespace, screen: Scr
     graphs = [one.graph for one in loaded] or [demo_graph()]
     store, shown = _store_of(graphs, options.store or settings.store)
     bus = options.bus or os.environ.get("NATS_URL") or (None if loaded else settings.bus)
-    parts = None if bus is None else open_parts(bus, settings.sessions, name=f"worker-{settings.pod_id}")
+    name = f"worker-{settings.pod_id}"
+    parts = open_parts(bus, settings.sessions, name=name) if bus and may_chat(graphs) else None
+    live = open_live(bus, name=name) if bus and parts is None else None
     try:
         try:
-            works = ChatWorker(graphs, parts, settings, aliases=aliases_of(loaded), **_options(options))
+            works = ChatWorker(
+                graphs, parts, settings, live=live and live.live, aliases=aliases_of(loaded), **_options(options)
+            )
         except (TypeError, ValueError) as error:
             raise Trouble(str(error)) from error
         names = ", ".join(graph.name for graph in graphs)
@@ -58,8 +63,9 @@ async def _work(settings: ChatSettings, options: argparse.Namespace, screen: Scr
         _tell(screen, "worker_stopped", works.worker)
         return INTERRUPTED if len(stopped) > 1 else DONE
     finally:
-        if parts is not None:
-            await parts.close()
+        for opened_parts in (parts, live):
+            if opened_parts is not None:
+                await opened_parts.close()
         await store.close()
 
 

@@ -29,7 +29,7 @@ class Delivery(Protocol):
         ...
 
     async def bury(self, reason: str) -> None:
-        """Take it out, to where dead letters are kept with the reason. Returns when it is there."""
+        """Take it out; on return it is where dead letters are kept, with the reason. Raises `BusUnavailable`."""
         ...
 
 

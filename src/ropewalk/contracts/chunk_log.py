@@ -76,7 +76,9 @@ class ChunkLog(Protocol):
         self, session_id: str, message_id: str, bodies: Sequence[bytes], *, fence: int, chunk_id: int, final: bool
     ) -> Appended:
         """Append chunks, the first of them with ``chunk_id``; the last ends the message when ``final``. Raises
-        `BusUnavailable`: then they may be in the log or not, and the same call may be repeated.
+        `BusUnavailable`: then they may be in the log or not, and the same call may be repeated. A fence that is higher
+        than the message was opened with is answered like a log that was lost: open it first. The appends of one
+        message are made one after the other.
         """
         ...
 

@@ -10,6 +10,10 @@ from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore
 NO_RUNS: Mapping[str, int] = MappingProxyType({})
 
 
+EARLIER_PROCESS = "an earlier process"
+"""Who had a run of a queue that lives in one process. That has ended since, and may have handed the run over before."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedRun:
     """A run that a worker now drives."""

@@ -18,7 +18,7 @@ from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecor
 from ropewalk.core.drive import Settings
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
-from ropewalk.core.feed import Feed
+from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE
 from ropewalk.core.lookout import Lookout
 from ropewalk.core.offers import show_all, showing
@@ -204,6 +204,10 @@ class Desk:
             run = self._runs[run_id] = Run(checked_run_id(run_id), self)
         return run
 
+    def known(self, run_id: str) -> Run[Any] | None:
+        """Return the run if this process has it in hand, or is just admitting it."""
+        return self._runs.get(run_id)
+
     def forget(self, run_id: str) -> None:
         """Know nothing of the run any more: it was deleted, or is another's now."""
         self._runs.pop(run_id, None)
@@ -228,22 +232,28 @@ class Desk:
         store = self._store_of(run_id)
         return await self.fold(await store.look(run_id))
 
-    async def catch_up(self, engine: Engine) -> None:
-        """Fold what another owner has appended since."""
-        await self._caught_up(engine, await self._store_of(engine.run_id).look(engine.run_id))
+    async def catch_up(self, engine: Engine, until: Callable[[int], int]) -> None:
+        """Fold what another owner has appended since: up to ``until``, which is told the newest entry."""
+        record = await self._store_of(engine.run_id).look(engine.run_id)
+        await self._caught_up(engine, until(record.last))
 
     async def overtaken(self, engine: Engine) -> bool:
         """Tell whether another process has taken the run, whose owner here is at rest; if so, fold what it appended."""
         record = await self._store_of(engine.run_id).look(engine.run_id)
         if record.epoch == engine.epoch or engine.driving or not engine.at_rest or engine.is_ahead:
             return False
-        await self._caught_up(engine, record)
+        await self._caught_up(engine, record.last)
         return True
 
-    async def _caught_up(self, engine: Engine, record: RunRecord) -> None:
-        if record.last > engine.schedule.number:
-            await self._replayed(engine.run_id, engine.schedule, record.last)
-            engine.feed = Feed(KEPT_WITH_STORE, record.last)
+    async def _caught_up(self, engine: Engine, until: int) -> None:
+        if until <= engine.schedule.number:
+            return
+        told: list[Logged] = []
+        try:
+            await self._replayed(engine.run_id, engine.schedule, until, told)
+        finally:
+            if told:
+                engine.feed.say(told)
 
     def load_now(self, run_id: str) -> Engine:
         """Do what `load` does, for a caller that cannot await."""
@@ -303,7 +313,10 @@ class Desk:
             schedule = self._schedule(run_id)
         return await self._replayed(run_id, schedule, until)
 
-    async def _replayed(self, run_id: str, schedule: Schedule, until: int) -> Schedule:
+    async def _replayed(
+        self, run_id: str, schedule: Schedule, until: int, told: list[Logged] | None = None
+    ) -> Schedule:
+        """Fold what is in the log up to ``until``, and add it to ``told``."""
         store = self._store_of(run_id)
         while schedule.number < until:
             limit = min(_PAGE, until - schedule.number)
@@ -313,11 +326,13 @@ class Desk:
                     f"The log of run {run_id!r} ends at entry {schedule.number} of {until}. Restore a backup."
                 )
             for number, body in page:
-                self._take(schedule, run_id, number, body)
+                logged = self._take(schedule, run_id, number, body)
+                if told is not None:
+                    told.append(logged)
         schedule.ready = schedule.pending()  # not what became ready, and finished, on the way
         return schedule
 
-    def _take(self, schedule: Schedule, run_id: str, number: int, body: bytes) -> None:
+    def _take(self, schedule: Schedule, run_id: str, number: int, body: bytes) -> Logged:
         try:
             entry = read_entry(number, body)
         except ValueError as error:
@@ -343,6 +358,7 @@ class Desk:
                     run_id, what, entry.node, [step.path for step in schedule.steps.values()]
                 ) from misfit
             raise GraphChanged(run_id, misfit.what, misfit.name, misfit.known) from misfit
+        return Logged(number, entry.at, fact)
 
     def _schedule(self, run_id: str) -> Schedule:
         return Schedule(self.plan, self.shape, run_id, max_iterations=self.max_iterations)

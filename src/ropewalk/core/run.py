@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import datetime
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from types import NoneType
@@ -19,10 +19,12 @@ from ropewalk.core.arguments import check
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
+from ropewalk.core.looking import Looking
 from ropewalk.core.offers import show_all
 from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Form, Picture
 from ropewalk.core.resuming import answer_of, reset_of, settled_by_time
+from ropewalk.core.said import Said
 from ropewalk.errors import (
     AlreadyAnswered,
     PauseNotFound,
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-_LOOKS_AGAIN_SECONDS = (0.05, 1.0)
-"""A run that another process drives is looked at after a tenth of the time for which it was silent, within these."""
+_LETS_OTHERS_FINISH_SECONDS = 3.0
+_LETS_A_WORKER_COME_SECONDS = 0.5
+_LOOKS_AT_OTHERS_SECONDS = 0.05
 _TRIES = 20
 """How often a write to a run that workers drive is tried: one may take the run each time it was to be written to."""
 _PAUSE_SECONDS = 0.002
@@ -122,8 +125,7 @@ class Run(Generic[S]):
         self._limits: tuple[float | None, int | None] = (None, None)
         self._owning = asyncio.Lock()
         self._reading = asyncio.Lock()
-        self._heard = 0.0
-        """When the log was last seen to have grown, by the monotonic clock."""
+        self._looking = Looking()
 
     def __repr__(self) -> str:
         return f"<Run {self.run_id} {self._engine.schedule.status if self._engine else 'not read yet'}>"
@@ -320,7 +322,7 @@ class Run(Generic[S]):
         """Yield what `events` yields, as lists: each is all there was when the reader came to ask for more."""
         cursor = parse_event_id(after)
         await self.admitted()
-        await self._caught_up()
+        await self._caught_up(in_order=True)
         engine = await self.read()
         feed = engine.feed
         feed.join()
@@ -351,7 +353,7 @@ class Run(Generic[S]):
         if not feed.holds(cursor[0]):
             stored = await self._stored_events(cursor[0])
             if stored:
-                return stored
+                return feed.among(stored, cursor)
         return feed.collect(cursor)
 
     async def _news(self, engine: Engine) -> None:
@@ -361,26 +363,51 @@ class Run(Generic[S]):
             await self._look_again(engine)
 
     async def _look_again(self, engine: Engine) -> None:
-        """Wait a moment, then fold what the driving process has appended."""
-        shortest, longest = _LOOKS_AGAIN_SECONDS
-        self._heard = self._heard or time.monotonic()
-        await asyncio.sleep(min(longest, max(shortest, (time.monotonic() - self._heard) / 10)))
-        if engine is self._engine:
-            await self._caught_up()
+        """Wait a moment, or for what the driving process says; fold what it has appended when that is due."""
+        seconds = self._due_in(engine)
+        if seconds:
+            await engine.feed.changed(seconds)
+        if engine is self._engine and not self._due_in(engine):
+            await self._caught_up(if_due=True, in_order=True)
 
-    async def _caught_up(self) -> None:
-        """Fold what others have appended, where this process does not drive the run."""
+    def _due_in(self, engine: Engine) -> float:
+        announced, known = engine.feed.announced, engine.schedule.number
+        return self._looking.due_in(time.monotonic(), announced=announced, known=known)
+
+    async def _caught_up(self, *, if_due: bool = False, in_order: bool = False) -> None:
+        """Fold what others have appended, where this process does not drive the run.
+
+        With ``if_due`` not what another reader has just folded; with ``in_order`` only as far as readers may be told,
+        who shall hear first what was said before.
+        """
         async with self._reading:  # several readers must not fold the same entry
             engine = self._engine
             if engine is None or (self._owned and not self._may_be_overtaken(engine)):
                 return
-            known = engine.schedule.number
             if self._owned:
                 self._owned = not await self._desk.overtaken(engine)
-            else:
-                await self._desk.catch_up(engine)
-            if engine.schedule.number > known:
-                self._heard = time.monotonic()
+            elif not if_due or not self._due_in(engine):
+                await self._desk.catch_up(engine, lambda last: self._until(engine, last, in_order=in_order))
+
+    def _until(self, engine: Engine, last: int, *, in_order: bool) -> int:
+        now, known = time.monotonic(), engine.schedule.number
+        if in_order and engine.schedule.status == "RUNNING":
+            return self._looking.until(now, last, announced=engine.feed.announced, known=known)
+        self._looking.looked(now, grew=last > known)
+        return last
+
+    def overhear(self, said: Iterable[Said]) -> None:
+        """Take in what the process that drives the run says to its readers; it counts for nothing where that is this
+        one.
+        """
+        if self._engine is not None and not self._owned:
+            self._engine.feed.overhear(said)
+
+    async def is_driven_elsewhere(self) -> bool:
+        """Tell whether it is RUNNING now and not driven here, so that there may be something to `overhear`."""
+        await self.admitted()
+        await self._caught_up()
+        return (await self.read()).schedule.status == "RUNNING" and not self._owned
 
     def _may_be_overtaken(self, engine: Engine) -> bool:
         """Tell whether another process may have moved the run on since this one has laid it down."""
@@ -676,7 +703,7 @@ class Run(Generic[S]):
         """Let the run go on: here, or at the worker that takes it."""
         if self._for_workers:
             self._owned = False
-            self._heard = time.monotonic()
+            self._looking.begin(time.monotonic())
         elif engine.schedule.status == "RUNNING":
             self._desk.drive(self, engine)
 
@@ -744,6 +771,21 @@ class Run(Generic[S]):
                 self._engine = self._engine or await self._desk.load(self.run_id)
         return self._engine
 
+    async def _let_others_finish(self) -> None:
+        """Wait a moment while another process has steps in flight: to take the run over would cut them off, and of a
+        tool's call that had started nobody would know how it ended. That process may be dead, so it is a moment only;
+        a shorter one where a worker has yet to come.
+        """
+        store, began = self._desk.store, time.monotonic()
+        while store is not None and (waited := time.monotonic() - began) < _LETS_OTHERS_FINISH_SECONDS:
+            if (await store.look(self.run_id)).status != "RUNNING":
+                return
+            if waited > _LETS_A_WORKER_COME_SECONDS and await self.is_for_workers():
+                place = await self._desk.queued(self.run_id)
+                if place is None or place.worker is None:
+                    return
+            await asyncio.sleep(_LOOKS_AT_OTHERS_SECONDS)
+
     async def _own(
         self,
         *,
@@ -774,6 +816,7 @@ class Run(Generic[S]):
                 )
             return engine
         if pause_id is not None:
+            await self._let_others_finish()
             _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
         previous = engine
         if previous is not None:

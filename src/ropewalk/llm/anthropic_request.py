@@ -1,12 +1,13 @@
 """Turns a request into the arguments of Anthropic's ``messages.create``."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ropewalk.contracts.messages import LLMMessage
 from ropewalk.contracts.model import ModelRequest
-from ropewalk.llm.output_schema import LIMITS, NOT_TAKEN, closed
+from ropewalk.llm.output_schema import LIMITS, NOT_TAKEN, can_be_enforced, closed, is_recursive
 from ropewalk.llm.wire import JsonObject, arguments_object, read_call, with_extra
 
 PROVIDER = "anthropic"
@@ -23,7 +24,11 @@ def build(request: ModelRequest, model: str, stream: bool) -> JsonObject:
         "max_tokens": request.max_tokens or DEFAULT_MAX_TOKENS,
         "messages": _messages(request.messages),
     }
-    system = _system([message for message in request.messages if message.role == "system"])
+    schema = None if request.output_schema is None else _enforceable(request.output_schema)
+    told = [message for message in request.messages if message.role == "system"]
+    if request.output_schema is not None and schema is None:
+        told.append(LLMMessage(role="system", content=in_words(request.output_schema)))
+    system = _system(told)
     if system:
         body["system"] = system
     if stream:
@@ -31,12 +36,22 @@ def build(request: ModelRequest, model: str, stream: bool) -> JsonObject:
     if request.temperature is not None:
         body["temperature"] = request.temperature
     body |= _tools(request)
-    if request.output_schema is not None:
-        schema = closed(dict(request.output_schema), all_required=False, without=NOT_TAKEN | LIMITS)
+    if schema is not None:
         config = dict(request.extra.get("output_config") or {})
         request_config = {**config, "format": {"type": "json_schema", "schema": schema}}
         return {**with_extra(body, request), "output_config": request_config}
     return with_extra(body, request)
+
+
+def _enforceable(schema: Mapping[str, Any]) -> JsonObject | None:
+    """Return the schema in the form in which this API holds a model to it; None for one that it refuses."""
+    narrow = closed(dict(schema), all_required=False, without=NOT_TAKEN | LIMITS)
+    return narrow if can_be_enforced(narrow) and not is_recursive(narrow) else None
+
+
+def in_words(schema: Mapping[str, Any]) -> str:
+    """Return how a model is asked to keep to a schema that nobody enforces."""
+    return f"Answer with one JSON object by this schema, and nothing else:\n{json.dumps(schema, ensure_ascii=False)}"
 
 
 def _tools(request: ModelRequest) -> JsonObject:

@@ -16,7 +16,7 @@ from ropewalk.contracts.model import (
     Usage,
 )
 from ropewalk.errors import ModelReplyUnreadable
-from ropewalk.llm.output_schema import closed, is_closed, schema_name
+from ropewalk.llm.output_schema import NOT_TAKEN_STRICTLY, can_be_enforced, closed, schema_name
 from ropewalk.llm.trouble import told_error
 from ropewalk.llm.wire import (
     JsonObject,
@@ -69,8 +69,8 @@ def _builder(of_openai: bool) -> Callable[[ModelRequest, str, bool], JsonObject]
 
 def schema_format(schema: Mapping[str, Any]) -> JsonObject:
     """Return a named schema, enforced by the provider where that can be."""
-    narrow = closed(dict(schema), all_required=True)
-    strict = is_closed(narrow)
+    narrow = closed(dict(schema), all_required=True, without=NOT_TAKEN_STRICTLY)
+    strict = can_be_enforced(narrow)
     return {"name": schema_name(schema), "schema": narrow if strict else dict(schema), "strict": strict}
 
 

@@ -1,6 +1,7 @@
 """What one run says, encoded once for all who read it here: the newest part, kept in memory.
 
-1. A channel has one task, however many read: it asks the run for what is new, encodes it, and wakes the readers.
+1. A channel has one task, however many read: it asks the run for what is new, encodes it, and wakes the readers. Where
+   another process drives the run it listens to that one first.
 2. A reader is a place in what is kept. It takes what is behind its place; nothing waits for it. What a reader has not
    taken when room is needed is gone for it: it is told to come back, with its cursor.
 3. Between two looks the task rests: half as long as the readers took, at least 1 ms and at most 50. So the first token
@@ -16,9 +17,11 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from ropewalk.contracts.live_events import LiveEvents
 from ropewalk.core.run import Run
 from ropewalk.errors import RopewalkError
 from ropewalk.events import LAST_OF_A_STRETCH, Event, parse_event_id
+from ropewalk.server.overhearing import overhearing
 from ropewalk.server.views import event_data
 
 Cursor = tuple[int, int]
@@ -78,8 +81,9 @@ def frame_of(run_id: str, event: Event) -> Frame:
 class Channel:
     """The newest events of one run."""
 
-    def __init__(self, run_id: str, start: Cursor) -> None:
+    def __init__(self, run_id: str, start: Cursor, live: LiveEvents | None = None) -> None:
         self.run_id = run_id
+        self._live = live
         self.start = start
         """Everything behind this id is in `frames`, as far as it was said."""
         self.frames: list[Frame] = []
@@ -160,7 +164,10 @@ class Channel:
         loop = asyncio.get_running_loop()
         entry, n = self.newest
         try:
-            async with contextlib.aclosing(run.batches(f"{entry}.{n}")) as batches:
+            async with (
+                overhearing(self._live, run, (entry, n)),
+                contextlib.aclosing(run.batches(f"{entry}.{n}")) as batches,
+            ):
                 async for batch in batches:
                     self._take(batch)
                     if batch[-1].type not in LAST_OF_A_STRETCH:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple, Protocol
 
 from ropewalk.contracts import RunRecord
+from ropewalk.contracts.live_events import LiveEvents
 from ropewalk.core.run import Run
 from ropewalk.errors import LimitReached, RopewalkError, RunNotFound
 from ropewalk.events import Event, parse_event_id
@@ -184,8 +185,10 @@ class Closes(Protocol):
 class Following:
     """The channels of all runs that are read here."""
 
-    def __init__(self, *, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(self, *, heartbeat_seconds: float = HEARTBEAT_SECONDS, live: LiveEvents | None = None) -> None:
+        """``live`` brings what is said of runs that other processes drive."""
         self.is_closing = False
+        self._live = live
         self.heartbeat_seconds = heartbeat_seconds
         self.most_readers: int | None = None
         self.readers: set[Reader] = set()
@@ -212,9 +215,9 @@ class Following:
         known = max(newest, channel.newest) if channel else newest
         if channel is None:
             start = (0, 0) if known[0] <= _FROM_THE_START else (known[0], 0)
-            channel = self._channels[record.run_id] = Channel(record.run_id, start)
+            channel = self._channels[record.run_id] = Channel(record.run_id, start, self._live)
         opening: list[Frame] = []
-        if cursor is None or cursor > known:
+        if cursor is None or (cursor > known and not self._may_have_been_told(cursor, record)):
             opening, cursor = await self._snapshot(run_of(), after)
         if cursor >= (record.last, 0) and record.status in (_ENDED if through else _STOPPED):
             opening += await self._last_again(run_of(), record, cursor)
@@ -222,6 +225,10 @@ class Following:
         reader.opening = opening
         self._enter(reader, channel, run_of)
         return reader
+
+    def _may_have_been_told(self, cursor: Cursor, record: RunRecord) -> bool:
+        """Tell whether another server may have given an id that is not known here: of a live event of this moment."""
+        return self._live is not None and record.status == "RUNNING" and cursor[0] <= record.last
 
     async def _snapshot(self, run: Run[Any], after: str | None) -> tuple[list[Frame], Cursor]:
         """Return what is told to a reader whose cursor nobody knows: that it is so, and where the run stands."""

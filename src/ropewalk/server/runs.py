@@ -6,6 +6,7 @@ Everything durable is in the run store, so any number of processes may serve the
 first, always by the same function: somebody else's run is told of as one that was never there.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from ropewalk.contracts import RunRecord, RunStore
+from ropewalk.contracts.live_events import LiveEvents
 from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph
 from ropewalk.core.origin import Origin
@@ -28,6 +30,7 @@ from ropewalk.errors import (
     LimitReached,
     PauseNotFound,
     Problem,
+    RopewalkError,
     RunExists,
     RunNotFound,
 )
@@ -91,8 +94,10 @@ class RunService:
         aliases: Mapping[str, str] | None = None,
         for_workers: bool = False,
         limits: RunLimits | None = None,
+        live: LiveEvents | None = None,
     ) -> None:
-        """``aliases`` are other names under which graphs are found; with ``for_workers`` runs are left to workers.
+        """``aliases`` are other names under which graphs are found; with ``for_workers`` runs are left to workers,
+        whose live events ``live`` brings.
 
         Raises ValueError for graphs without a store, with different ones, or with one name.
         """
@@ -102,7 +107,7 @@ class RunService:
         self._inputs = {name: Inputs(graph) for name, graph in self.graphs.items()}
         self._for_workers = for_workers
         self.limits = limits or RunLimits()
-        self.following = Following()
+        self.following = Following(live=live)
         self.check_webhook: Callable[[str], None] = _no_webhooks
         """Raises `InputInvalid` for an address that cannot be told of runs."""
         self._sessions = Sessions(self.store, self.run_of)
@@ -153,6 +158,10 @@ class RunService:
             self.check_webhook(request.webhook)
         digest = None if request.key is None else _digest(request)
         run_id = _derived_id(caller, drawn.name, request)
+        if digest is not None:
+            before = await self._started_before(drawn, run_id, digest)
+            if before is not None:
+                return before
         await self._check_limits(caller)
         origin = Origin(
             owner=caller.owner,
@@ -169,9 +178,10 @@ class RunService:
         try:
             run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
         except RunExists:
-            if digest is None:
+            before = None if digest is None else await self._started_before(drawn, run_id, digest)
+            if before is None:
                 raise
-            return await self._started_before(run_id, digest)
+            return before
         return Started(run_id=run.run_id, status=(await run.read()).schedule.status)
 
     async def _begun(self, graph: Graph[Any], state: Any, run_id: str, origin: Origin) -> Run[Any]:
@@ -183,11 +193,23 @@ class RunService:
             self._waiting.wait(await self.store.look(run.run_id), origin.behind)
         return run
 
-    async def _started_before(self, run_id: str, digest: str) -> Started:
+    async def _started_before(self, graph: Graph[Any], run_id: str, digest: str) -> Started | None:
+        """Return the run that the same request has started before, now admitted; None when there is none.
+
+        Raises `KeyReused`.
+        """
+        known = graph.desk.known(run_id)
+        if known is not None:  # the same request may be under way here this very moment
+            with contextlib.suppress(RopewalkError):
+                await known.admitted()
+        try:
+            record = await self.store.look(run_id)
+        except RunNotFound:
+            return None
         (number, body), *_ = await self.store.read(run_id, limit=1)
         if read_entry(number, body).data.get("request") != digest:
             raise KeyReused(run_id)
-        return Started(run_id=run_id, status=(await self.store.look(run_id)).status, is_new=False)
+        return Started(run_id=run_id, status=record.status, is_new=False)
 
     async def _check_limits(self, caller: Caller) -> None:
         driven = sum(graph.desk.driving for graph in self.graphs.values())

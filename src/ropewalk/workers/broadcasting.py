@@ -1,21 +1,23 @@
 """Tells servers what the runs of a worker say between two entries, and what they have said, to those who ask.
 
-Entries are in the log, where every server finds them; what is told here is what no log has. Nothing waits for it.
+1. Each live event of a run that is driven here is put into its outbox; so is the number of each entry, once the log has
+   it. What is said before an entry so arrives before its announcement.
+2. The outbox is sent at once, then after a breath: what is said meanwhile travels together. Nothing waits for it.
+3. Who begins to follow a run in the middle asks, and is told what is kept of its steps in flight.
+
+Entries are in the log, where every server finds them; what is told here is what no log has.
 """
 
 import asyncio
 
-from pydantic_core import to_json
-
 from ropewalk.contracts import RunRecord
-from ropewalk.contracts.live_events import LiveEvents
+from ropewalk.contracts.live_events import Cursor, LiveEvents
 from ropewalk.core.engine import Engine
-from ropewalk.core.feed import Feed
-from ropewalk.events import Event, parse_event_id
+from ropewalk.core.said import Said, dump_said
 
 _LOOKS_SECONDS = 1.0
+"""How often runs are looked for that are driven here no more."""
 _BREATH_SECONDS = 0.002
-"""Between two messages of a run: what is said meanwhile travels together."""
 
 
 class Broadcasting:
@@ -23,57 +25,77 @@ class Broadcasting:
 
     def __init__(self, live: LiveEvents) -> None:
         self._live = live
-        self._feeds: dict[str, Feed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._outboxes: dict[str, _Outbox] = {}
+        self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Answer those who begin to follow a run."""
         await self._live.answer(self._kept)
 
-    def _kept(self, run_id: str, after: tuple[int, int]) -> list[bytes]:
-        feed = self._feeds.get(run_id)
-        return [] if feed is None else [dump_event(event) for event in feed.collect(after) if _is_live(event)]
+    def _kept(self, run_id: str, after: Cursor) -> list[bytes]:
+        outbox = self._outboxes.get(run_id)
+        if outbox is None or outbox.engine.lost is not None:
+            return []
+        outbox.send()  # what is kept ends with an announcement: nothing may come behind it that was said before
+        return [dump_said(one) for one in outbox.engine.feed.said(after)]
 
     def on_drive(self, record: RunRecord, engine: Engine) -> None:
-        """Tell what a run says, from now on."""
-        task = asyncio.create_task(self._tell(record, engine), name=f"ropewalk: live events of {record.run_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Tell what a run says, from now on; call it just before the engine drives."""
+        previous = self._outboxes.pop(record.run_id, None)
+        if previous is not None:
+            previous.close()
+        self._outboxes[record.run_id] = _Outbox(self._live, record.run_id, engine)
+        if self._look is None:
+            self._look = asyncio.get_running_loop().call_later(_LOOKS_SECONDS, self._look_round)
 
-    async def _tell(self, record: RunRecord, engine: Engine) -> None:
-        feed = self._feeds[record.run_id] = engine.feed
-        cursor, said_at, now = (record.last, 0), 0.0, asyncio.get_running_loop().time
-        try:
-            while True:
-                newest = feed.newest
-                if newest > cursor:
-                    if (early := said_at + _BREATH_SECONDS - now()) > 0:
-                        await asyncio.sleep(early)
-                        newest = feed.newest
-                    events = [event for event in feed.collect(cursor) if _is_live(event)]
-                    cursor = newest
-                    if events:
-                        self._live.say(record.run_id, [dump_event(event) for event in events])
-                        said_at = now()
-                elif engine.lost is not None or not engine.driving:
-                    return
-                else:
-                    await feed.changed(_LOOKS_SECONDS)
-        finally:
-            if self._feeds.get(record.run_id) is feed:
-                del self._feeds[record.run_id]
+    def _look_round(self) -> None:
+        self._look = None
+        for run_id, outbox in [*self._outboxes.items()]:
+            if not outbox.engine.driving:
+                outbox.close()
+                del self._outboxes[run_id]
+        if self._outboxes:
+            self._look = asyncio.get_running_loop().call_later(_LOOKS_SECONDS, self._look_round)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait({*self._tasks})
+        """Send what is left, and tell no more."""
+        if self._look is not None:
+            self._look.cancel()
+        for outbox in self._outboxes.values():
+            outbox.close()
+        self._outboxes.clear()
 
 
-def dump_event(event: Event) -> bytes:
-    """Return a live event as it travels."""
-    return to_json({"id": event.id, "type": event.type, "node": event.node, "data": event.data})
+class _Outbox:
+    """What one run has said and was not sent yet."""
 
+    def __init__(self, live: LiveEvents, run_id: str, engine: Engine) -> None:
+        self.engine = engine
+        self._live = live
+        self._run_id = run_id
+        self._loop = asyncio.get_running_loop()
+        self._said: list[Said] = []
+        self._sending: asyncio.TimerHandle | None = None
+        self._not_before = 0.0
+        engine.feed.pass_on = self._put
+        self._put(Said(engine.feed.newest[0]))
 
-def _is_live(event: Event) -> bool:
-    return parse_event_id(event.id)[1] > 0
+    def _put(self, said: Said) -> None:
+        if said.n == 0 and self._said and self._said[-1].n == 0:
+            self._said.pop()  # the newer one tells of both
+        self._said.append(said)
+        if self._sending is None:
+            self._sending = self._loop.call_at(max(self._not_before, self._loop.time()), self.send)
+
+    def send(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+        if self._said:
+            said, self._said = self._said, []
+            self._not_before = self._loop.time() + _BREATH_SECONDS
+            self._live.say(self._run_id, [dump_said(one) for one in said])
+
+    def close(self) -> None:
+        self.engine.feed.pass_on = None
+        self.send()

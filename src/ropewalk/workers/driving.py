@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ropewalk.contracts import ClaimedRun, RunQueue, RunRecord
+from ropewalk.contracts.run_queue import EARLIER_PROCESS
 from ropewalk.core.desk import Desk
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact, RunStopped
+from ropewalk.core.facts import Fact, RunStopped, read_entry
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
 from ropewalk.core.turns import in_the_way, next_in_turn
@@ -157,7 +158,7 @@ class Drive:
             log.info("run %s was started with another drawing of %s; its log fits this one", self.run_id, record.graph)
         if self._lost:
             return
-        facts = self._beginning(engine)
+        facts = self._beginning(engine, handed_over=await self._was_handed_over())
         if not any(isinstance(fact, RunStopped) for fact in facts):
             opened = await self._opened(engine)
             if not isinstance(opened, Sequence):
@@ -208,6 +209,14 @@ class Drive:
         ahead = (record.turn or 0) - (first.turn or 0)
         return min(_TURN_SECONDS * ahead, _TURN_AT_MOST_SECONDS)
 
+    async def _was_handed_over(self) -> bool:
+        """Tell whether an earlier process, of which nobody knows how it ended, has laid the run down in order."""
+        record, store = self.claim.record, self._desk.store
+        if self.claim.taken_from != EARLIER_PROCESS or store is None:
+            return False
+        newest = [read_entry(*entry) for entry in await store.read(record.run_id, after=record.last - 1)]
+        return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
+
     def _ask_no_more(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
@@ -226,9 +235,11 @@ class Drive:
         except Exception:  # door two: who listens keeps nothing from going on
             log.exception("run %s is driven, and who was to be told could not take it", self.run_id)
 
-    def _beginning(self, engine: Engine) -> list[Fact]:
+    def _beginning(self, engine: Engine, *, handed_over: bool) -> list[Fact]:
         """Return what the log must say before the run goes on here."""
         schedule, epoch = engine.schedule, self.lease.epoch
+        if self.claim.taken_from == EARLIER_PROCESS and handed_over:
+            return reset_of(schedule, epoch, reason="resumed", explicit=False)
         if self.claim.taken_from is not None:
             log.info("run %s is taken over from %s, whose lease ran out", self.run_id, self.claim.taken_from)
             died = self.claim.taken_from != self._worker  # else the store was away, and this worker let it go

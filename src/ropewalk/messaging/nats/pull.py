@@ -12,9 +12,8 @@ from typing import Any
 from ropewalk.messaging.nats.client import QuickClient
 
 _NANO = 1_000_000_000
-_HEARTBEAT_SECONDS = 1.0
-_SILENCE_SECONDS = 2.5
-"""How long a server may say nothing, not even its heartbeat, before the question is asked again."""
+_SILENCE = 2.5
+"""For how many heartbeats a server may say nothing before the question is asked again."""
 NOTHING = frozenset({b"404", b"408"})
 """Said when there is nothing now, or no longer within the time."""
 _HEARTBEAT = b"100"
@@ -32,9 +31,10 @@ class Pulled:
 class Pull:
     """One question, in a `with` block of its own."""
 
-    def __init__(self, client: QuickClient, next_subject: str) -> None:
+    def __init__(self, client: QuickClient, next_subject: str, *, heartbeat_seconds: float = 1.0) -> None:
         self._client = client
         self._next_subject = next_subject
+        self._heartbeat_seconds = heartbeat_seconds
         self._number = 0
         self._most = 0
         self._heard: asyncio.Future[None] | None = None
@@ -50,9 +50,9 @@ class Pull:
     async def next(self, *, seconds: float) -> None:
         """Wait for one. Ends sooner, without a word, when the server says nothing any more."""
         question: dict[str, Any] = {"batch": 1, "expires": max(1_000_000, round(seconds * _NANO))}
-        beats = seconds > _HEARTBEAT_SECONDS * 2.5
+        beats = seconds > self._heartbeat_seconds * _SILENCE
         if beats:
-            question["idle_heartbeat"] = round(_HEARTBEAT_SECONDS * _NANO)
+            question["idle_heartbeat"] = round(self._heartbeat_seconds * _NANO)
         await self._ask(1, question)
         await self._listen(asyncio.get_running_loop().time() + seconds + 0.1, beats=beats)
 
@@ -87,7 +87,9 @@ class Pull:
             if left <= 0:
                 return
             self._heard = loop.create_future()
-            done, _ = await asyncio.wait([self._heard], timeout=min(left, _SILENCE_SECONDS) if beats else left)
+            done, _ = await asyncio.wait(
+                [self._heard], timeout=min(left, self._heartbeat_seconds * _SILENCE) if beats else left
+            )
             if not done and beats and until - loop.time() > 0:
                 self.status = b"silence"
 

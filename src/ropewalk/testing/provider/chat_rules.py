@@ -141,6 +141,14 @@ def schema_problems(given: Mapping[str, Any], where: str) -> Iterator[Refusal]:
     """Yield what a native output schema must have: a name, and closed objects when it is strict."""
     if not TOOL_NAME.fullmatch(str(given.get("name", ""))):
         yield Refusal(400, f"Missing required parameter: '{where}.json_schema.name'.", param=where)
+    schema = below(given, "schema")
+    if given.get("strict") and schema.get("type") != "object":
+        got = schema.get("type")
+        message = f"Invalid schema for {where} {given.get('name')!r}: schema must be of type 'object', got {got!r}."
+        yield Refusal(400, message, param=where)
+    refused = next(_not_permitted(schema), None)
+    if given.get("strict") and refused is not None:
+        yield Refusal(400, f"Invalid schema for {where} {given.get('name')!r}: {refused}.", param=where)
     if given.get("strict") and open_objects(given.get("schema")):
         yield Refusal(
             400,
@@ -148,6 +156,25 @@ def schema_problems(given: Mapping[str, Any], where: str) -> Iterator[Refusal]:
             "false, and 'required' to name every property.",
             param=where,
         )
+
+
+NOT_PERMITTED = ("oneOf", "allOf", "not", "prefixItems", "uniqueItems", "minLength", "maxLength", "patternProperties")
+
+
+def _not_permitted(schema: Any) -> Iterator[str]:
+    """Yield what a strict schema must not have: some keywords, words beside a reference, a property of no type."""
+    parts: list[Any] = cast("list[Any]", schema) if isinstance(schema, list) else []
+    if isinstance(schema, dict):
+        known = cast("dict[str, Any]", schema)
+        yield from (f"{key!r} is not permitted" for key in NOT_PERMITTED if key in known)
+        if "$ref" in known and len(known) > 1:
+            yield f"$ref cannot have keywords {sorted(known.keys() - {'$ref'})}"
+        named: list[Any] = [*below(known, "properties").values(), *below(known, "$defs").values()]
+        if any(part in ({}, True) for part in named):
+            yield "schema must have a 'type' key"
+        parts = [*named, *(known.get(key) for key in ("items", "anyOf"))]
+    for part in parts:
+        yield from _not_permitted(part)
 
 
 def open_objects(schema: Any) -> bool:

@@ -1,5 +1,6 @@
 """What Messages refuses with 400, in Anthropic's words."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -157,6 +158,14 @@ def _thinking(body: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) ->
 def _format(given: Any) -> Iterator[Refusal]:
     if given and (given.get("type") != "json_schema" or _takes_more(given.get("schema"))):
         yield Refusal(400, "output_config.format.schema: 'additionalProperties' must be explicitly set to false")
+    if given and _contains_itself(below(given, "schema")):
+        yield Refusal(400, "output_config.format.schema: Recursive schemas are not supported")
+
+
+def _contains_itself(schema: Mapping[str, Any]) -> bool:
+    """Tell whether a definition of the schema names itself, directly."""
+    named = below(schema, "$defs")
+    return any(f'"#/$defs/{name}"' in json.dumps(part) for name, part in named.items())
 
 
 def _takes_more(schema: Any) -> bool:

@@ -66,6 +66,15 @@ def listed(values: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return values.get(name) or []
 
 
+def json_bytes(data: Any) -> bytes:
+    """Return the data as JSON; half a character is written as the escape that it came in."""
+    text = compact(data)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(data, separators=(",", ":")).encode()
+
+
 def frame(data: Mapping[str, Any], event: str | None = None) -> bytes:
     name = f"event: {event}\n" if event else ""
-    return f"{name}data: {compact(data)}\n\n".encode()
+    return b"%bdata: %b\n\n" % (name.encode(), json_bytes(data))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from ropewalk.testing.provider.cues import Asked, Break, Full, Refuse, Say
-from ropewalk.testing.provider.pieces import compact
+from ropewalk.testing.provider.pieces import json_bytes
 
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 BROKEN_JSON = b'data: {"this is": no JSON\n\n'
@@ -40,7 +40,7 @@ class Speech:
 
 def told(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Speech:
     """Return a JSON answer."""
-    return Speech(writes=[_head(status, headers) + _sized(_json(body))])
+    return Speech(writes=[_head(status, headers) + _sized(json_bytes(body))])
 
 
 def refused(api: Any, refuse: Refuse, *, param: str | None = None) -> Speech:
@@ -66,7 +66,7 @@ def _broken(api: Any, broken: Break, asked: Asked) -> Speech:
         return _before_the_first_byte(broken)
     if asked.body.get("stream"):
         return _broken_stream(api, broken, asked)
-    body = _json(api.whole(broken.say, asked))
+    body = json_bytes(api.whole(broken.say, asked))
     half = body[: len(body) // 2]
     match broken.kind:
         case "bad_json":
@@ -126,7 +126,3 @@ def _sized(body: bytes) -> bytes:
 
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-def _json(body: Any) -> bytes:
-    return compact(body).encode()
