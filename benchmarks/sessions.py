@@ -57,6 +57,8 @@ class Session:
         self.delays: list[float] = []
         self.came_at = 0.0
         """When the newest token came."""
+        self.over_at = 0.0
+        """When the message was complete."""
         self.cuts = 0
         self._address = (host, port)
         self._cursor = b""
@@ -109,6 +111,7 @@ class Session:
         if b"event: connected" in events:
             self._opened.set()
         if b"event: message_complete" in events:
+            self.over_at = now
             self._over.set()
 
 

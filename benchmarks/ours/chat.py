@@ -52,21 +52,25 @@ def first(messages: int, **servers: str) -> Repetition:
 
 
 def slots(concurrency: int, seconds: float, turns: int, **servers: str) -> Repetition:
-    """Tell how many messages a worker answers with a model that takes ``seconds``, when its slots never run empty:
-    ``slot`` is for how long a message has one.
+    """Tell how many messages a worker answers with a model that takes ``seconds``, while all its slots are taken:
+    ``slot`` is for how long a message has one. The first ones begin one after the other, as messages come.
     """
     pod, _ = _crew("think", concurrency, servers)
+    messages = concurrency * turns
 
     async def repeat() -> Costs:
-        clients = [Session(*pod.address) for _ in range(concurrency * turns)]
+        clients = [Session(*pod.address) for _ in range(messages)]
         await asyncio.gather(*[client.open() for client in clients])
         start = Start()
-        await post_all(*pod.address, [(client, f"{start.path} {seconds}") for client in clients])
-        begin = start.begin()
+        phases = [seconds * min(at, concurrency) / concurrency for at in range(messages)]
+        asked = [f"{start.path} {phase:.6f} {seconds}" for phase in phases]
+        await post_all(*pod.address, list(zip(clients, asked, strict=True)))
+        start.begin()
         await asyncio.gather(*[client.over() for client in clients])
-        wall = time.perf_counter() - begin
+        ended = sorted(client.over_at for client in clients)[concurrency : messages - concurrency]
         for client in clients:
             client.close()
-        return {"wall": wall / len(clients), "slot": wall / turns}
+        each = (ended[-1] - ended[0]) / (len(ended) - 1)
+        return {"wall": each, "slot": each * concurrency}
 
     return repeat

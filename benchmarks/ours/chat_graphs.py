@@ -33,8 +33,9 @@ async def speak(state: Talk, ctx: Context) -> dict[str, Any]:
 @think.node
 async def answer(state: Talk) -> dict[str, Any]:
     """Take as long as is asked for, from the moment that is asked for, and answer in one piece."""
-    start, seconds = state.messages[-1]["content"].split()
-    await asyncio.sleep(max(0.0, await begin_of(start) - time.perf_counter()) + float(seconds))
+    start, *asked = state.messages[-1]["content"].split()
+    phase, seconds = map(float, asked)
+    await asyncio.sleep(max(0.0, phase + await begin_of(start) - time.perf_counter()) + seconds)
     return {"messages": {"role": "assistant", "content": "It is done."}}
 
 
