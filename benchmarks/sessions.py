@@ -37,7 +37,7 @@ class Start:
 
 async def begin_of(path: str) -> float:
     """Return when everybody begins, as soon as it is said."""
-    while not Path(path).exists():  # noqa: ASYNC110  another process writes it
+    while not Path(path).exists():
         await asyncio.sleep(_LOOKS_SECONDS)
     return float(Path(path).read_text(encoding="ascii"))
 

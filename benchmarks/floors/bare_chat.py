@@ -8,9 +8,7 @@ from benchmarks.programs import Program
 from benchmarks.speaking import Repetition, spoken
 
 
-def tokens(  # noqa: PLR0913  a load, and the case's servers
-    sessions: int, per_second: float, seconds: float, *, postgres: str, nats: str, redis: str
-) -> Repetition:
+def tokens(sessions: int, per_second: float, seconds: float, *, postgres: str, nats: str, redis: str) -> Repetition:
     del postgres  # it stores nothing but the stream
     name = f"bare-{secrets.token_hex(4)}"
     worker = Program("-m", "benchmarks.floors.bare_chat_worker", name, nats, redis)
