@@ -23,7 +23,7 @@ class Contestant:
     """Whose version is named under the table; what the work itself says of its version comes first."""
     every: int = 1
     """Repeats only in every n-th round; for peers that take long."""
-    environment: Literal["bench", "bench-agents"] = "bench"
+    environment: Literal["bench", "bench-agents", "bench-server"] = "bench"
     """Where a peer is installed; all others run where Ropewalk does."""
 
 
@@ -108,6 +108,11 @@ def dbos(does: str, *, every: int = 1, **arguments: object) -> Contestant:
 def agents(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:
     """Return a peer that is a framework of agents."""
     return replace(peer(name, distribution, does, every=every, **arguments), environment="bench-agents")
+
+
+def server_peer(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:
+    """Return a peer that is a server of its own."""
+    return replace(peer(name, distribution, does, every=every, **arguments), environment="bench-server")
 
 
 def peer(name: str, distribution: str, does: str, *, every: int = 1, **arguments: object) -> Contestant:

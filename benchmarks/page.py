@@ -2,6 +2,7 @@
 
 from benchmarks import table
 from benchmarks.case import Case
+from benchmarks.cases import all_cases
 from benchmarks.contest import ROOT, Record
 from benchmarks.verdict import Verdict
 
@@ -23,8 +24,10 @@ For Redis the floor is redis-py by hand: pipelines, a listener with a handler, s
 For agents the floor is the loop written by hand over the bare openai SDK, with the same async tool. All ask the same
 strict local provider by Chat Completions; it answers at once, in a process of its own whose time is nobody's. LangGraph
 is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
+For the doors the floor is a bare Starlette server that sends the same bytes; LangGraph's own server is `langgraph dev`,
+in memory.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
-so, and counts as neither met nor missed.
+so, and counts as neither met nor missed. A run of some cases leaves the rows of the others as they were.
 
 {rows}
 
@@ -33,6 +36,15 @@ so, and counts as neither met nor missed.
 
 
 def write(results: list[tuple[Case, list[Record], list[Verdict]]]) -> None:
-    rows = "\n".join([table.HEAD, *(table.row(*result) for result in results)])
-    footer = table.footer([record for _, records, _ in results for record in records])
+    """Put the rows of what was run into the page; cases that took no part keep theirs."""
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    kept = {_title(line): line for line in before.splitlines() if line.startswith("| ")}
+    fresh = {_title(line): line for line in (table.row(*result) for result in results)}
+    named = dict.fromkeys(case.title for quick in (False, True) for case in all_cases(quick=quick))
+    rows = "\n".join([table.HEAD, *((kept | fresh)[title] for title in named if title in kept | fresh)])
+    footer = table.footer([record for _, records, _ in results for record in records], before)
     PAGE.write_text(_TEXT.format(machine=table.machine(), rows=rows, footer=footer), encoding="utf-8")
+
+
+def _title(row: str) -> str:
+    return row.split(" | ", 1)[0].removeprefix("| ")

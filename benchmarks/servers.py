@@ -1,5 +1,6 @@
 """The servers that cases measure against: private ones, as the tests start them; PostgreSQL writes to its disk."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
-Server = Literal["postgres", "redis", "models"]
+Server = Literal["postgres", "redis", "models", "chat"]
+"""chat: all that a chat service needs, each under its name."""
 
 
 class ServerNotThere(Exception):
@@ -29,18 +31,20 @@ def served(server: Server | None) -> Generator[dict[str, str]]:
     if server == "models":
         yield from _models()
         return
-    from tests.servers.postgres import PostgresServer  # cases without a server need nothing of the tests
+    from tests.servers.jetstream import NatsServer  # cases without a server need nothing of the tests
+    from tests.servers.postgres import PostgresServer
     from tests.servers.programs import ServerMissing
     from tests.servers.valkey import RedisServer
 
-    try:
-        started = (PostgresServer(_SETTINGS) if server == "postgres" else RedisServer()).start()
-    except ServerMissing as missing:
-        raise ServerNotThere(f"no {server} server; ./dev services --install brings one") from missing
-    try:
-        yield {"url": started.url}
-    finally:
-        started.close()
+    kinds = {"postgres": lambda: PostgresServer(_SETTINGS), "redis": RedisServer, "nats": NatsServer}
+    with contextlib.ExitStack() as running:
+        urls: dict[str, str] = {}
+        for name in kinds if server == "chat" else (server,):
+            try:
+                urls[name] = running.enter_context(kinds[name]()).url
+            except ServerMissing as missing:
+                raise ServerNotThere(f"no {name} server; ./dev services --install brings one") from missing
+        yield urls if server == "chat" else {"url": urls[server]}
 
 
 def _models() -> Generator[dict[str, str]]:

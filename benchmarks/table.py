@@ -10,6 +10,7 @@ from benchmarks.case import Case, Shown, Target
 from benchmarks.contest import Record
 from benchmarks.verdict import Verdict, middle
 
+_VERSIONS = "Versions: "
 HEAD = "| case | ropewalk | floor | peers | ratio | target | verdict |\n|---|---|---|---|---|---|---|"
 
 
@@ -27,11 +28,14 @@ def row(case: Case, records: list[Record], verdicts: list[Verdict]) -> str:
     return "| " + " | ".join(cell or "-" for cell in cells) + " |"
 
 
-def footer(records: list[Record]) -> str:
-    """Name the versions of the peers and of the servers."""
-    versions = {record.contestant.distribution: record.version for record in records if record.version}
+def footer(records: list[Record], before: str = "") -> str:
+    """Name the versions of the peers and of the servers; ``before`` is a page that has those of other cases."""
+    known = next((line for line in before.splitlines() if line.startswith(_VERSIONS)), "")
+    told = [one.rpartition(" ") for one in known.removeprefix(_VERSIONS).removesuffix(".").split(", ") if one]
+    versions = {name: number for name, _, number in told}
+    versions |= {record.contestant.distribution: record.version for record in records if record.version}
     named = ", ".join(f"{name} {number}" for name, number in sorted(versions.items(), key=lambda one: one[0].lower()))
-    return f"Versions: {named}." if named else ""
+    return f"{_VERSIONS}{named}." if named else ""
 
 
 def machine() -> str:

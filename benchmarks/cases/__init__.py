@@ -1,7 +1,7 @@
 """The cases, in the order of the table."""
 
 from benchmarks.case import Case
-from benchmarks.cases import agents, doors, durability, overhead, postgres, process, redis
+from benchmarks.cases import agents, chat, doors, durability, overhead, postgres, process, redis
 
 
 def all_cases(*, quick: bool) -> list[Case]:
@@ -12,5 +12,6 @@ def all_cases(*, quick: bool) -> list[Case]:
         *redis.cases(),
         *agents.cases(),
         *doors.cases(),
+        *chat.cases(),
         *process.cases(quick=quick),
     ]

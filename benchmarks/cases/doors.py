@@ -1,6 +1,6 @@
 """What the doors cost: beside a bare server that sends the same bytes, and beside LangGraph's own server."""
 
-from benchmarks.case import Case, Contestant, Shown, Target, floor, ours, peer
+from benchmarks.case import Case, Contestant, Shown, Target, floor, ours, server_peer
 
 _TOKENS = Shown(metric="wall", unit="tokens/s", inverse=True)
 _REQUESTS = Shown(metric="wall", unit="requests/s", inverse=True)
@@ -70,7 +70,7 @@ def _start() -> Case:
                 role="variant",
                 arguments={"requests": 1_600, "at_once": 16, "durable": False},
             ),
-            peer("langgraph dev", "langgraph-api", "langgraph_server:start", every=3, requests=160, at_once=16),
+            server_peer("langgraph dev", "langgraph-api", "langgraph_server:start", every=3, requests=160, at_once=16),
         ),
         targets=(Target(metric="wall", limit=5.0, against="langgraph dev", times_faster=True),),
         rounds=5,

@@ -402,7 +402,7 @@ def test_an_execute_that_was_cancelled_by_wait_for_can_be_resumed(store):
 
         graph.add_edge(START, "one").add_edge("one", "two").add_edge("two", END)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(graph.execute(), 0.05)
+            await asyncio.wait_for(graph.execute(), 0.5)
         assert ended == [1], "its code was cancelled and cleaned up"
         assert len(asyncio.all_tasks()) == 1
         assert graph.state.log == ["one"]

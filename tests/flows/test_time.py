@@ -120,10 +120,10 @@ def test_a_run_that_never_waits_lets_others_have_their_turn(store):
         graph.add_edge(START, "turn")
         graph.add_router_edge("turn", lambda: END if stop else "turn", routes=["turn", END])
         run = graph.start()
-        longest, last = 0.0, time.monotonic()
+        longest, last = 0.0, time.thread_time()  # what other programs take of the machine is not the loop's doing
         for _ in range(30):
             await asyncio.sleep(0)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            longest, last = max(longest, time.thread_time() - last), time.thread_time()
         stop.append(True)
         await run
         assert longest < 0.5

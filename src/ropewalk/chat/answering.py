@@ -38,6 +38,7 @@ _BEFORE_ITS_BEGINNING = frozenset({"run_started", "reset"})
 _AGAIN_SECONDS = 1.0
 _FETCH_SECONDS = 5.0
 _FETCHED = 50
+_MOST_OPENED = 1000
 
 
 class Answering:
@@ -49,6 +50,8 @@ class Answering:
         self._requests = requests
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
+        self._opened: dict[str, Sequence[tuple[int, bytes]]] = {}
+        """What was read of runs whose driving may begin next."""
         self.taken = 0
         """Requests that were handed to this worker."""
         self.admitted = 0
@@ -81,6 +84,7 @@ class Answering:
         if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
         kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
+        self._note_opened(record.run_id, kept)
         entries = [read_entry(number, body) for number, body in kept]
         started = entries[0].data
         has_begun = any(entry.type not in _BEFORE_ITS_BEGINNING for entry in entries)
@@ -92,6 +96,11 @@ class Answering:
         messages = [*before, *cast("list[Any]", started["state"]["messages"])]
         shape = engine.schedule.shape
         return [StateEdited(shape.told({"messages": messages}, "The session's history"), _BY, at_rest=True)]
+
+    def _note_opened(self, run_id: str, kept: Sequence[tuple[int, bytes]]) -> None:
+        if len(self._opened) >= _MOST_OPENED:  # of runs that did not begin here after all
+            self._opened.clear()
+        self._opened[run_id] = kept
 
     async def _history(self, record: RunRecord) -> list[Any]:
         """Return the messages with which the session's run before this one has ended.
@@ -130,7 +139,7 @@ class Answering:
         """Tell the session what the run says, from now on."""
         if record.session is None:
             return
-        writer = Writer(record, self._desk.service.store, self._ways)
+        writer = Writer(record, self._desk.service.store, self._ways, kept=self._opened.pop(record.run_id, ()))
         task = asyncio.create_task(writer.follow(engine), name=f"ropewalk: chunks of {record.run_id}")
         self._writing.add(task)
         task.add_done_callback(self._written)

@@ -27,6 +27,8 @@ class Viewer:
         """Why it ends; None: it goes on."""
         self.sending: asyncio.Task[Any] | None = None
         """What waits for its connection to take more; it is cancelled when so much waits that the client must go."""
+        self.sent = 0
+        """How many pieces its connection took."""
         self._waiting: deque[Frame | bytes] = deque()
         self._size = 0
         self._wake = asyncio.Event()

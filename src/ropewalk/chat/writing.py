@@ -43,8 +43,12 @@ class Outcome:
 class Writer:
     """Writes one message, from one epoch of its run."""
 
-    def __init__(self, record: RunRecord, store: RunStore, ways: Ways) -> None:
+    def __init__(
+        self, record: RunRecord, store: RunStore, ways: Ways, *, kept: Sequence[tuple[int, bytes]] = ()
+    ) -> None:
+        """``kept``: what was read already of the run's log, from its beginning."""
         self._record = record
+        self._kept = kept
         self._store = store
         self._ways = ways
         self._telling = Telling()
@@ -73,7 +77,9 @@ class Writer:
                 await self._end(before[-1], await stands())
 
     async def _events(self, after: int, last: int) -> list[Event]:
-        kept = await self._store.read(self._record.run_id, after=after, limit=last - after) if last > after else []
+        kept = self._kept
+        if after or len(kept) != last:
+            kept = await self._store.read(self._record.run_id, after=after, limit=last - after) if last > after else []
         entries = [read_entry(number, body) for number, body in kept]
         return [Event(id=str(one.number), type=one.type, node=one.node, data=one.data) for one in entries]
 

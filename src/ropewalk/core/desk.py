@@ -49,6 +49,8 @@ Create = Callable[[NewRun, Sequence[bytes]], Awaitable[int]]
 """Admits a run: `RunStore.create`, or `RunQueue.submit`."""
 
 _PAGE = 2_000
+_SHORT = 4
+"""So many entries are folded sooner than the store is asked whether it has a snapshot of them."""
 
 
 class Desk:
@@ -308,7 +310,7 @@ class Desk:
     async def _folded(self, run_id: str, until: int) -> Schedule:
         """Return the fold of entries 1..until: from the newest snapshot on, where there is one."""
         schedule = self._schedule(run_id)
-        kept = await self._store_of(run_id).snapshot(run_id, at=until)
+        kept = await self._store_of(run_id).snapshot(run_id, at=until) if until > _SHORT else None
         if kept is not None and not _loaded(schedule, kept[1]):
             schedule = self._schedule(run_id)
         return await self._replayed(run_id, schedule, until)

@@ -276,22 +276,27 @@ class Feed:
 
     async def changed(self, seconds: float | None = None) -> None:
         """Return when there is something new, or when ``seconds`` have passed."""
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         self._waiting.append(waiter)
+        timer = None if seconds is None else loop.call_later(seconds, _let_go, waiter)  # for less than a timeout costs
         try:
-            async with asyncio.timeout(seconds):  # not wait_for, which may swallow a cancellation on Python 3.11
-                await waiter
-        except TimeoutError:
-            pass
+            await waiter
         finally:
+            if timer is not None:
+                timer.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
 
     def wake(self) -> None:
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+            _let_go(waiter)
+
+
+def _let_go(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _started(step_id: str, entry: int, n: int, node: str, attempt: int) -> Said:

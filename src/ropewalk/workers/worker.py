@@ -28,7 +28,7 @@ _POLL_SECONDS = 2.0
 """How long a worker trusts that it will be told of work."""
 _CLAIMED_AT_ONCE = 100
 _BREATH_SECONDS = 0.02
-"""Between two claims that found nothing: what is due may be in another worker's hands this very moment."""
+"""Before the next claim when two found nothing: what is due may be in another worker's hands this very moment."""
 _AFTER_TROUBLE_SECONDS = 1.0
 _STARTING_SECONDS = 10.0
 """How long a worker waits at its start for a store that cannot be reached: it may be starting, too."""
@@ -128,7 +128,7 @@ class Worker:
     # -- claiming -----------------------------------------------------------------------------------------------------
 
     async def _claim_until_stopped(self) -> None:
-        in_trouble = False
+        in_trouble = was_idle = False
         give_up_at: float | None = self._heartbeat.now() + _STARTING_SECONDS
         while not self._stopping.is_set():
             free = self.concurrency - len(self._tasks)
@@ -144,7 +144,8 @@ class Worker:
                 await self._either(asyncio.sleep(_AFTER_TROUBLE_SECONDS))
                 continue
             if not claimed:
-                await self._idle(free)
+                await self._idle(free, again=was_idle)
+            was_idle = free > 0 and not claimed
 
     async def _claim(self, limit: int) -> int:
         asked_at = self._heartbeat.now()
@@ -195,11 +196,12 @@ class Worker:
         self._tasks.discard(task)
         self._freed.set()
 
-    async def _idle(self, free: int) -> None:
+    async def _idle(self, free: int, *, again: bool) -> None:
         """Wait until there may be something to claim, and room for it."""
         self._freed.clear()
         if free:
-            await self._either(asyncio.sleep(_BREATH_SECONDS))
+            if again:
+                await self._either(asyncio.sleep(_BREATH_SECONDS))
             without = self._misfits.passed_over()
             await self._either(self._queue.wait([*self._desks], at_most_seconds=_POLL_SECONDS, without=without))
         elif len(self._tasks) >= self.concurrency:

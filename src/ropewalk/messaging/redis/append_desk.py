@@ -46,12 +46,15 @@ class AppendDesk:
             await asyncio.wait([self._sending])
 
     async def _send(self) -> None:
-        """Send until nobody waits: each round takes all that came while the one before was under way."""
+        """Send until nobody waits: each round takes all that came while the one before was under way, and what those
+        add who were answered by it.
+        """
         taken: list[_Waiting] = []
         try:
             while self._waiting:
                 taken, self._waiting = self._waiting, []
                 await self._carry(taken)
+                await asyncio.sleep(0)
         finally:
             self._sending = None
             for one in [*taken, *self._waiting]:  # the loop ends
