@@ -23,6 +23,9 @@ For Redis the floor is redis-py by hand: pipelines, a listener with a handler, s
 For agents the floor is the loop written by hand over the bare openai SDK, with the same async tool. All ask the same
 strict local provider by Chat Completions; it answers at once, in a process of its own whose time is nobody's. LangGraph
 is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
+For the chat the floor is a worker and a pod by hand: nats-py, redis-py's pipelined XADD, Starlette's StreamingResponse;
+it publishes a chunk when the stream has it, because the bytes tell its place there. All are processes of their own over
+private servers, PostgreSQL with `fsync=on`; the CPU time is that of worker and pod, by the kernel's clock.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
 so, and counts as neither met nor missed.
 
