@@ -26,6 +26,9 @@ strict local provider by Chat Completions; it answers at once, in a process of i
 is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
 For the doors the floor is a bare Starlette server that sends the same bytes; LangGraph's own server is `langgraph dev`,
 in memory.
+For the chat the floor is a worker and a pod by hand: nats-py, redis-py's pipelined XADD, Starlette's StreamingResponse;
+it publishes a chunk when the stream has it, because the bytes tell its place there. All are processes of their own over
+private servers, PostgreSQL with `fsync=on`; the CPU time is that of worker and pod, by the kernel's clock.
 Absolute times belong to the machine; the ratios are what the targets are about. What did not run is named
 so, and counts as neither met nor missed. A run of some cases leaves the rows of the others as they were.
 
