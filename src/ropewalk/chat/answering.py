@@ -15,13 +15,13 @@ from ropewalk.chat.chunks import FAILED, Ending, Head
 from ropewalk.chat.desk import ChatDesk
 from ropewalk.chat.noted import noted_in
 from ropewalk.chat.outlet import Outlet, Ways
-from ropewalk.chat.requests import WorkflowRequest, read_request
+from ropewalk.chat.requests import Address, address_in, read_request
 from ropewalk.chat.writing import Writer
 from ropewalk.contracts import RunRecord
 from ropewalk.contracts.chat_requests import ChatRequests, Delivery
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, StateEdited, read_entry
-from ropewalk.errors import GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
+from ropewalk.errors import BusUnavailable, GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
 from ropewalk.errors.chat import ChunkRefused, MessageOver
 
 log = logging.getLogger("ropewalk")
@@ -154,15 +154,15 @@ class Answering:
     async def _take_requests(self, requests: ChatRequests) -> None:
         while True:
             deliveries = await requests.fetch(most=_FETCHED, at_most_seconds=_FETCH_SECONDS)
-            await asyncio.gather(*map(self._take, deliveries))
+            for trouble in await asyncio.gather(*map(self._take, deliveries), return_exceptions=True):
+                if trouble is not None:  # it is handed out again, five times at most
+                    log.warning("a request could not be taken", exc_info=trouble)
 
     async def _take(self, delivery: Delivery) -> None:
         self.taken += 1
-        request: WorkflowRequest | None = None
         try:
             request = read_request(delivery.body)
             if request.session_id != delivery.session_id:
-                request = None
                 raise ValueError("session_id is not the subject's")
             self.admitted += await self._desk.admit(request)
             await delivery.done()
@@ -173,23 +173,26 @@ class Answering:
             if delivery.attempt < _ATTEMPTS:  # another worker may serve it
                 await delivery.again(in_seconds=_AGAIN_SECONDS)
             else:
-                await self._refuse(delivery, request, trouble)
+                await self._refuse(delivery, trouble)
         except (RopewalkError, ValueError) as trouble:
-            await self._refuse(delivery, request, trouble)
+            await self._refuse(delivery, trouble)
 
-    async def _refuse(self, delivery: Delivery, request: WorkflowRequest | None, why: Exception) -> None:
+    async def _refuse(self, delivery: Delivery, why: Exception) -> None:
         """Put a request away that nobody can answer, and tell who waits."""
         code = why.code if isinstance(why, RopewalkError) else "request_unreadable"
         log.warning("a request is refused (%s) and kept with the dead letters", code)
         self.buried += 1
-        await delivery.bury(code)
-        if request is not None:
-            await self._tell_refusal(request, code)
+        try:
+            await delivery.bury(code)
+        except BusUnavailable as trouble:  # it is handed out again
+            log.warning("a refused request waits: %s", trouble)
+            return
+        address = address_in(delivery.session_id, delivery.body)
+        if address is not None and not await self._desk.has(address.message_id):
+            await self._tell_refusal(address, code)
 
-    async def _tell_refusal(self, request: WorkflowRequest, code: str) -> None:
-        message_id = request.message_id
-        correlation_id = request.correlation_id or message_id
-        head = Head(session_id=request.session_id, message_id=message_id, correlation_id=correlation_id)
+    async def _tell_refusal(self, address: Address, code: str) -> None:
+        head = Head(**address._asdict())
         ending = Ending(reason=FAILED, code=code, words="The message could not be taken.")
         outlet = Outlet(head, 1, self._ways, lambda: "")
         try:

@@ -3,7 +3,7 @@
     content   a piece of the text
     system    with ``reset``: the text so far is void, ``reset.text`` stands for it; with ``pause``: the run asks
     error     the last one of a message that failed: ``error`` has code and message
-    is_final  the last one, with ``metadata``: model, tokens_used, finish_reason (stop, error, cancelled)
+    is_final  the last one, with ``metadata``: model, tokens_used, finish_reason (stop, length, error, cancelled)
 
 Chunks of a message are numbered from 0 without gaps, whatever they are. One that is in its session's log has its place
 there as well: ``log`` and ``at``, appended to the JSON when they are known.
@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from ropewalk.chat.requests import now_text
 
-STOP, FAILED, CANCELLED = "stop", "error", "cancelled"
+STOP, LENGTH, FAILED, CANCELLED = "stop", "length", "error", "cancelled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Ending:
     """How a message ends."""
 
     reason: str
-    """stop, error, cancelled."""
+    """stop, length, error, cancelled."""
     model: str = ""
     tokens_used: int = 0
     code: str | None = None
@@ -44,6 +44,13 @@ class Ending:
 
 def content(head: Head, chunk_id: int, text: str) -> bytes:
     return _chunk(head, chunk_id, text, "content")
+
+
+def aside(head: Head, chunk_id: int, text: str, chunk: "Chunk") -> bytes:
+    """Return what somebody else said beside the text, as a chunk of ours."""
+    kind = chunk.kind if chunk.kind in ("metadata", "system") else "system"
+    more: dict[str, Any] = {"metadata": chunk.metadata} if chunk.metadata else {}
+    return _chunk(head, chunk_id, text, kind, **more)
 
 
 def reset(head: Head, chunk_id: int, text: str) -> bytes:
@@ -61,7 +68,7 @@ def last(head: Head, chunk_id: int, text: str, ending: Ending) -> bytes:
     if ending.reason == FAILED:
         error = {"code": ending.code or "error", "message": ending.words}
         return _chunk(head, chunk_id, text, "error", final=True, metadata=metadata, error=error)
-    kind = "content" if ending.reason == STOP else "system"
+    kind = "content" if ending.reason in (STOP, LENGTH) else "system"
     return _chunk(head, chunk_id, text, kind, final=True, metadata=metadata)
 
 
@@ -105,15 +112,28 @@ class Chunk(NamedTuple):
 
     @property
     def text(self) -> str:
-        return self.told.get("chunk") or ""
+        found = self.told.get("chunk")
+        return found if isinstance(found, str) else ""
 
     @property
     def kind(self) -> str:
-        return self.told.get("chunk_type") or "content"
+        return str(self.told.get("chunk_type") or "content")
 
     @property
     def is_final(self) -> bool:
         return self.told.get("is_final") is True
+
+    @property
+    def is_failure(self) -> bool:
+        return self.kind == "error" or (self.is_final and self.ending == FAILED)
+
+    @property
+    def failure(self) -> tuple[str, str]:
+        """What a failure tells of itself: code, message; empty where it does not."""
+        told: Any = self.told.get("error")
+        found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        code, words = found.get("code"), found.get("message")
+        return (code if isinstance(code, str) else "", words if isinstance(words, str) else "")
 
     @property
     def is_asking(self) -> bool:

@@ -127,12 +127,22 @@ class ChatDesk:
             return False
         return True
 
+    async def has(self, message_id: str) -> bool:
+        """Tell whether a message is in the store, whosever it is."""
+        try:
+            await self.service.store.look(message_id)
+        except RunNotFound:
+            return False
+        return True
+
     async def enter(self, caller: Caller, session_id: str, user_id: str) -> Caller:
         """Return the user of a session, when it is theirs, or nobody's yet: then it is from now on.
 
-        Raises `InvalidSession` and `SessionNotFound`.
+        Raises `InvalidSession`, `RequestUnreadable` and `SessionNotFound`.
         """
         checked_token("The session id", session_id)
+        if "\0" in user_id:
+            raise RequestUnreadable("user_id", "it holds a NUL, which no store keeps")
         if caller.owner not in (None, user_id):
             raise SessionNotFound(session_id)
         if self._users.get(session_id) != user_id:

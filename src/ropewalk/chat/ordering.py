@@ -71,7 +71,13 @@ class Orderings(Generic[T]):
         """Chunks that there was no room for."""
 
     def __len__(self) -> int:
-        return len(self._kept)
+        """Return how many messages are under way."""
+        return sum(not one.is_complete for one in self._kept.values())
+
+    def forget_begun(self, message_id: str) -> None:
+        """Let a message of which something was let through begin again."""
+        if message_id in self._kept and self._kept[message_id].next:
+            del self._kept[message_id]
 
     def take(self, message_id: str, chunk_id: int, chunk: T, *, is_final: bool, now: float) -> list[T]:
         """Return what is let through now, in order."""

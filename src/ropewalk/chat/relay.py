@@ -9,11 +9,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from ropewalk.chat import chunks
-from ropewalk.chat.chunks import FAILED, STOP, Chunk, Ending, Head
+from ropewalk.chat.chunks import FAILED, LENGTH, STOP, Chunk, Ending, Head
 from ropewalk.chat.ordering import OrderingLimits, Orderings
 from ropewalk.chat.outlet import Outlet, Ways
 from ropewalk.contracts import QueuesRuns, RunRecord
@@ -25,7 +24,8 @@ log = logging.getLogger("ropewalk")
 
 _HELD_SECONDS = 30.0
 _WAITS = 3
-_MOST_ADMITTED = 10_000
+_LONGEST_CODE, _MOST_WORDS = 100, 2000
+_MOST_KEPT = 10_000
 
 
 class Relay:
@@ -38,24 +38,32 @@ class Relay:
         self._ways = ways
         self._admitted: dict[str, None] = {}
         """Messages that this pod has taken: it listens for their answers though no client of theirs is here."""
+        self._over: dict[str, None] = {}
+        """Messages that were told here to their end: nothing more of them counts."""
         self._answers: dict[str, _Answer] = {}
 
     def expect(self, message_id: str) -> None:
         """Listen for the answer to a message that this pod has taken."""
-        self._admitted[message_id] = None
-        while len(self._admitted) > _MOST_ADMITTED:
-            del self._admitted[next(iter(self._admitted))]
+        _remember(self._admitted, message_id)
+
+    def end(self, message_id: str) -> None:
+        """Take no more of a message that was told to its end."""
+        _remember(self._over, message_id)
 
     def take(self, chunk: Chunk, *, is_followed: bool) -> None:
         """Take a chunk that has no place."""
         message_id = chunk.message_id
         if not is_followed and message_id not in self._admitted and message_id not in self._answers:
             return
-        now = asyncio.get_running_loop().time()
-        through = self.orderings.take(message_id, chunk.chunk_id, chunk, is_final=chunk.is_final, now=now)
-        if not through:
+        if message_id in self._over:
             return
         answer = self._answers.get(message_id)
+        if answer is None and chunk.chunk_id == 0:  # nobody here tells what came before: it begins anew
+            self.orderings.forget_begun(message_id)
+        now, ends = asyncio.get_running_loop().time(), chunk.is_final or chunk.is_failure
+        through = self.orderings.take(message_id, chunk.chunk_id, chunk, is_final=ends, now=now)
+        if not through or (answer is None and through[0].chunk_id):  # its beginning was passed over
+            return
         if answer is None:
             answer = self._answers[message_id] = _Answer(self, chunk)
             answer.task.add_done_callback(lambda _: self._answers.pop(message_id, None))
@@ -76,25 +84,26 @@ class Relay:
         if answers:
             await asyncio.wait(answers)
 
-    async def hold(self, message_id: str) -> tuple[RunRecord | None, bool]:
+    async def hold(self, session_id: str, message_id: str) -> tuple[RunRecord | None, bool]:
         """Return the run of a message, held here, and whether its answer may be told: nobody else is at it."""
         store = self._service.store
         try:
             record = await store.look(message_id)
         except RunNotFound:  # a stranger's pod has taken it, and nobody of ours
             return None, True
-        if record.graph not in self._service.graphs or not isinstance(store, QueuesRuns):
+        is_ours = record.session == session_id and record.graph in self._service.graphs
+        if not is_ours or not isinstance(store, QueuesRuns):
             return None, False
         held = await store.queue().hold(message_id, self._name, ttl_seconds=_HELD_SECONDS)
         return (held.record, True) if held is not None else (None, False)
 
-    async def conclude(self, record: RunRecord, text: str, failure: Mapping[str, Any] | None) -> None:
+    async def conclude(self, record: RunRecord, text: str, *, failed: bool) -> None:
         """End a run as a stranger has answered it."""
         desk = self._service.graph(record.graph).desk
         fresh = await self._service.store.look(record.run_id)
         if fresh.epoch != record.epoch:
             raise ChunkRefused(record.run_id, record.epoch, fresh.epoch)
-        if failure is None:
+        if not failed:
             await desk.conclude(fresh, {"messages": {"role": "assistant", "content": text}}, by=self._name)
         else:
             await desk.set_aside(fresh, "answer_failed", "somebody else was to answer, and said that it failed")
@@ -119,19 +128,22 @@ class _Answer:
     async def _tell(self) -> None:
         message_id = self._head.message_id
         try:
-            record, is_free = await self._relay.hold(message_id)
+            record, is_free = await self._relay.hold(self._head.session_id, message_id)
             if not is_free:
                 return
             outlet = Outlet(self._head, 1 if record is None else record.epoch, self._relay.ways, lambda: self._text)
             if await outlet.open():
                 await outlet.anew("")
             while (chunk := await self._next(record)) is not None:
-                if chunk.is_final:
+                if chunk.is_final or chunk.is_failure:
                     await self._end(outlet, chunk, record)
                     return
                 if chunk.kind == "content":
                     self._text += chunk.text
                     await outlet.say(chunk.text)
+                else:
+                    aside = partial(chunks.aside, chunk=chunk)
+                    await outlet.say(chunk.text, aside, is_text=False)
         except (ChunkRefused, MessageOver):
             pass
         except RopewalkError as trouble:
@@ -142,7 +154,7 @@ class _Answer:
         loop = asyncio.get_running_loop()
         for _ in range(_WAITS):
             if record is not None and loop.time() - self._held_at > _HELD_SECONDS / _WAITS:
-                await self._relay.hold(self._head.message_id)
+                await self._relay.hold(self._head.session_id, self._head.message_id)
                 self._held_at = loop.time()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_HELD_SECONDS / _WAITS):
@@ -150,18 +162,25 @@ class _Answer:
         return None
 
     async def _end(self, outlet: Outlet, chunk: Chunk, record: RunRecord | None) -> None:
-        failed = chunk.kind == "error" or chunk.ending == FAILED
-        error: Any = chunk.told.get("error") if failed else None
-        rest = "" if failed else chunk.text
+        failed = chunk.is_failure
+        code, words = chunk.failure
+        rest = "" if failed or chunk.kind != "content" else chunk.text
         self._text += rest
         if record is not None:
-            await self._relay.conclude(record, self._text, error or {} if failed else None)
+            await self._relay.conclude(record, self._text, failed=failed)
         used = chunk.metadata.get("tokens_used")
         ending = Ending(
-            reason=FAILED if failed else STOP,
+            reason=FAILED if failed else LENGTH if chunk.ending == LENGTH else STOP,
             model=str(chunk.metadata.get("model") or ""),
             tokens_used=used if isinstance(used, int) else len(self._text.split()),
-            code="answer_failed",
-            words="The answer could not be completed.",
+            code=code[:_LONGEST_CODE] or "answer_failed",
+            words=words[:_MOST_WORDS] or "The answer could not be completed.",
         )
         await outlet.say(rest, lambda h, n, text: chunks.last(h, n, text, ending), final=True)
+        self._relay.end(self._head.message_id)
+
+
+def _remember(messages: dict[str, None], message_id: str) -> None:
+    messages[message_id] = None
+    while len(messages) > _MOST_KEPT:
+        del messages[next(iter(messages))]

@@ -4,12 +4,14 @@ import secrets
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import from_json, to_json
 
+from ropewalk.errors import InvalidSession
 from ropewalk.errors.chat import RequestUnreadable
+from ropewalk.ids import checked_token
 
 MAX_MESSAGE_CHARACTERS = 1_000_000
 
@@ -26,6 +28,12 @@ class ChatContext(BaseModel):
     system_prompt: str | None = None
     conversation_history: list[dict[str, Any]] | None = None
     graph: str | None = Field(None, max_length=200, description="Who is to answer, where several graphs are served.")
+
+    @field_validator("ai_provider", "model", "max_tokens", "system_prompt", "graph", mode="before")
+    @classmethod
+    def _unsaid(cls, given: Any) -> Any:
+        """Take for nothing what languages without nothing write in its place."""
+        return None if given in ("", 0) else given
 
     def told(self) -> dict[str, Any]:
         """Return what was said, without what was not."""
@@ -45,6 +53,11 @@ class WorkflowRequest(BaseModel):
     timestamp: str | None = Field(None, max_length=100)
     correlation_id: str | None = Field(None, max_length=200)
 
+    @field_validator("context", mode="before")
+    @classmethod
+    def _unsaid(cls, given: Any) -> Any:
+        return {} if given is None else given
+
     def body(self) -> bytes:
         """Return it as it travels."""
         told = {**self.model_dump(exclude={"context"}, exclude_none=True), "context": self.context.told()}
@@ -59,6 +72,27 @@ def read_request(body: bytes) -> WorkflowRequest:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise RequestUnreadable(where, first["msg"]) from None
+
+
+class Address(NamedTuple):
+    """Who waits for the answer to a request, readable or not."""
+
+    session_id: str
+    message_id: str
+    correlation_id: str
+
+
+def address_in(session_id: str, body: bytes) -> Address | None:
+    """Return who waits for what came on a session's subject; None where no message is named."""
+    try:
+        told: Any = from_json(body)
+        found = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+        message_id = checked_token("The message id", found.get("message_id"))
+        checked_token("The session id", session_id)
+    except (ValueError, InvalidSession):
+        return None
+    said = found.get("correlation_id")
+    return Address(session_id, message_id, said if isinstance(said, str) and said else message_id)
 
 
 def new_message_id() -> str:
