@@ -56,6 +56,7 @@ def create_app(
     ``app.state.keeper`` asks who is there, for doors that come later.
     """
     keeper = Doorkeeper(authenticate, None, limiter)
+    service.following.check = keeper.limiter.check_streams
     app = FastAPI(
         title="Ropewalk", version=version, lifespan=lifespan or _lifespan_of(service), docs_url=None, redoc_url=None
     )

@@ -245,10 +245,7 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         last_event_id: Annotated[str | None, Header(description="What a browser sends when it reconnects.")] = None,
     ) -> Any:
         """Everything behind a cursor, then what happens, as server-sent events; see the documentation of streams."""
-        keeper.limiter.check_streams(service.following.readers, caller.owner)
-        reader = await service.follow(caller, run_id, after or last_event_id, through=until == "end")
-        reader.owner = caller.owner
-        return EventStream(reader)
+        return EventStream(await service.follow(caller, run_id, after or last_event_id, through=until == "end"))
 
 
 def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic_core import to_json
@@ -313,7 +314,8 @@ class RunService:
     async def follow(self, caller: Caller, run_id: str, after: str | None = None, *, through: bool = False) -> Reader:
         """Return a reader of the run's events behind ``after``; ``through`` pauses too, to the run's end."""
         record = await self.record(caller, run_id)
-        return await self.following.follow(lambda: self.run_of(record), record, after, through=through)
+        run_of = partial(self.run_of, record)
+        return await self.following.follow(run_of, record, after, through=through, owner=caller.owner)
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
