@@ -33,7 +33,7 @@ from ropewalk.server.told import EXAMPLES, answers, body_of, sse_answer, text_an
 
 MAX_KEY_LENGTH = 500
 """Of an idempotency key."""
-_CURSOR = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"
+_CURSOR = r"^([0-9]{1,15}(\.[0-9]{1,15})?)?$"
 _STATUSES = Literal["RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED"]
 _FORMS = {"svg": "image/svg+xml", "mermaid": "text/plain; charset=utf-8", "dot": "text/vnd.graphviz; charset=utf-8"}
 _PICTURE_HEADERS = {
@@ -242,10 +242,12 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         until: Annotated[
             Literal["stop", "end"], Query(description="`stop`: the stream ends when the run pauses; `end`: it goes on.")
         ] = "stop",
-        last_event_id: Annotated[str | None, Header(description="What a browser sends when it reconnects.")] = None,
+        last_event_id: Annotated[
+            str | None, Header(description="What a browser sends when it reconnects; it goes before `after`.")
+        ] = None,
     ) -> Any:
         """Everything behind a cursor, then what happens, as server-sent events; see the documentation of streams."""
-        return EventStream(await service.follow(caller, run_id, after or last_event_id, through=until == "end"))
+        return EventStream(await service.follow(caller, run_id, last_event_id or after, through=until == "end"))
 
 
 def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> None:
