@@ -1,7 +1,9 @@
 """Runs over HTTP: every route, against a real server on a real socket."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -317,6 +319,23 @@ def test_a_user_has_only_so_many_runs_running(guarded: Served) -> None:
     for run_id in running:
         guarded.client.post(f"/runs/{run_id}/cancel", headers=bearer(ANN))
     guarded.start("plan", as_=ANN)
+
+
+def test_runs_that_are_started_in_one_instant_have_the_same_limit(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+    with Served(plan(), store=store, runs_per_user=3, api_keys=(f"ann:{ANN}",)) as served:
+        (first,) = asyncio.run(start_at_once(served, 1))
+        statuses = asyncio.run(start_at_once(served, 12))
+        assert [first, *sorted(statuses)] == [202] * 3 + [429] * 10
+        for run in served.client.get("/runs?status=RUNNING", headers=bearer(ANN)).json()["items"]:
+            served.client.post(f"/runs/{run['run_id']}/cancel", headers=bearer(ANN))
+
+
+async def start_at_once(served: Served, number: int) -> list[int]:
+    async with httpx.AsyncClient(base_url=served.url, headers=bearer(ANN), timeout=20) as client:
+        body = {"input": {"seconds": 30.0}}
+        answers = await asyncio.gather(*[client.post("/graphs/plan/runs", json=body) for _ in range(number)])
+        return [answer.status_code for answer in answers]
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------
