@@ -161,6 +161,17 @@ def test_runs_are_listed_page_by_page_and_filtered(served: Served) -> None:
     problem(served.client.get("/runs", params={"after": "nobody"}), 404, "run_not_found")
 
 
+def test_a_filter_without_a_value_is_none(served: Served) -> None:
+    run_id = served.start("quick")
+    other = served.start("plan")
+    served.wait(run_id)
+    answer = served.client.get("/runs?graph=&status=&session=&after=")
+    assert answer.status_code == 200, answer.text
+    assert {run_id, other} <= {one["run_id"] for one in answer.json()["items"]}
+    assert served.client.get(f"/runs/{run_id}/state?at=").json() == served.client.get(f"/runs/{run_id}/state").json()
+    problem(served.client.get("/runs?status=&status=NOPE"), 400, "request_malformed")
+
+
 def test_the_state_at_an_entry_and_what_the_entry_changed(served: Served) -> None:
     run_id = served.start("plan")
     served.wait(run_id, "PAUSED")
