@@ -167,7 +167,9 @@ def test_a_slow_stream_that_is_read_is_not_cut(monkeypatch: pytest.MonkeyPatch) 
 
 def test_headers_have_a_size(served: Served) -> None:
     many = b"".join(b"x-%d: %b\r\n" % (n, b"y" * 90) for n in range(1_000))
-    assert status(raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\n" + many + b"\r\n")) == 431
+    answer = raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\n" + many + b"\r\n")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (status(answer), told["status"], told["title"]) == (431, 431, "Request Header Fields Too Large")
     assert status(raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\nx: " + b"y" * 100_000)) in (431, 0)
     assert status(raw(served, b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")) in (431, 400, 0)
 

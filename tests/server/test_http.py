@@ -104,6 +104,15 @@ def test_a_body_that_does_not_fit_is_refused_by_field(
     assert said in problem(served.client.post("/graphs/quick/runs", json=body), status, code)["detail"]
 
 
+def test_a_body_that_does_not_fit_is_not_told_as_the_input_of_a_graph_without_a_name(served: Served) -> None:
+    told = problem(served.client.post("/graphs/quick/runs", json={"inputs": {}}), 422, "input_invalid")
+    assert told["detail"].startswith("The body does not fit: inputs: ")
+    assert "graph" not in told
+    told = problem(served.client.post("/graphs/quick/runs", json={"input": {"x": 1}}), 422, "input_invalid")
+    assert told["graph"] == "quick"
+    assert ".." not in told["detail"]
+
+
 def test_what_is_no_json_is_refused(served: Served) -> None:
     def post(content: bytes, kind: str = "application/json") -> httpx.Response:
         return served.client.post("/graphs/quick/runs", content=content, headers={"content-type": kind})
