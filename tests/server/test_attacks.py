@@ -3,10 +3,12 @@
 Every case goes over a real socket, and ends with the server answering others as before.
 """
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -165,7 +167,9 @@ def test_a_slow_stream_that_is_read_is_not_cut(monkeypatch: pytest.MonkeyPatch) 
 
 def test_headers_have_a_size(served: Served) -> None:
     many = b"".join(b"x-%d: %b\r\n" % (n, b"y" * 90) for n in range(1_000))
-    assert status(raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\n" + many + b"\r\n")) == 431
+    answer = raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\n" + many + b"\r\n")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (status(answer), told["status"], told["title"]) == (431, 431, "Request Header Fields Too Large")
     assert status(raw(served, b"GET /graphs HTTP/1.1\r\nhost: 127.0.0.1\r\nx: " + b"y" * 100_000)) in (431, 0)
     assert status(raw(served, b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")) in (431, 400, 0)
 
@@ -309,6 +313,28 @@ def test_open_streams_have_a_limit() -> None:
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) >= 1
         served.client.post(f"/runs/{run_id}/cancel", headers=mine)
+
+
+def test_streams_that_are_opened_in_one_instant_have_the_same_limit(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+    with Served(plan(), store=store, streams_per_user=2, api_keys=(f"ann:{KEY}",)) as served:
+        run_id = served.start("plan", {"seconds": 20.0}, as_=KEY)
+        statuses = asyncio.run(all_at_once(served, f"/runs/{run_id}/events", 12))
+        assert sorted(statuses) == [200] * 2 + [429] * 10
+        served.client.post(f"/runs/{run_id}/cancel", headers=bearer(KEY))
+
+
+async def all_at_once(served: Served, path: str, number: int) -> list[int]:
+    """Open so many streams at once, and hold those that open until every one has been answered."""
+    answered = asyncio.Barrier(number)
+
+    async def open_one(client: httpx.AsyncClient) -> int:
+        async with client.stream("GET", path, headers=bearer(KEY)) as answer:
+            await asyncio.wait_for(answered.wait(), 15)
+            return answer.status_code
+
+    async with httpx.AsyncClient(base_url=served.url, timeout=20) as client:
+        return await asyncio.gather(*[open_one(client) for _ in range(number)])
 
 
 def test_secrets_and_payloads_reach_no_log_line_and_no_error(served: Served, caplog: pytest.LogCaptureFixture) -> None:

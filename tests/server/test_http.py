@@ -1,7 +1,9 @@
 """Runs over HTTP: every route, against a real server on a real socket."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -102,6 +104,15 @@ def test_a_body_that_does_not_fit_is_refused_by_field(
     assert said in problem(served.client.post("/graphs/quick/runs", json=body), status, code)["detail"]
 
 
+def test_a_body_that_does_not_fit_is_not_told_as_the_input_of_a_graph_without_a_name(served: Served) -> None:
+    told = problem(served.client.post("/graphs/quick/runs", json={"inputs": {}}), 422, "input_invalid")
+    assert told["detail"].startswith("The body does not fit: inputs: ")
+    assert "graph" not in told
+    told = problem(served.client.post("/graphs/quick/runs", json={"input": {"x": 1}}), 422, "input_invalid")
+    assert told["graph"] == "quick"
+    assert ".." not in told["detail"]
+
+
 def test_what_is_no_json_is_refused(served: Served) -> None:
     def post(content: bytes, kind: str = "application/json") -> httpx.Response:
         return served.client.post("/graphs/quick/runs", content=content, headers={"content-type": kind})
@@ -157,6 +168,17 @@ def test_runs_are_listed_page_by_page_and_filtered(served: Served) -> None:
     assert len(everything["items"]) == 5
     problem(served.client.get("/runs", params={"status": "DOEN"}), 400, "request_malformed")
     problem(served.client.get("/runs", params={"after": "nobody"}), 404, "run_not_found")
+
+
+def test_a_filter_without_a_value_is_none(served: Served) -> None:
+    run_id = served.start("quick")
+    other = served.start("plan")
+    served.wait(run_id)
+    answer = served.client.get("/runs?graph=&status=&session=&after=")
+    assert answer.status_code == 200, answer.text
+    assert {run_id, other} <= {one["run_id"] for one in answer.json()["items"]}
+    assert served.client.get(f"/runs/{run_id}/state?at=").json() == served.client.get(f"/runs/{run_id}/state").json()
+    problem(served.client.get("/runs?status=&status=NOPE"), 400, "request_malformed")
 
 
 def test_the_state_at_an_entry_and_what_the_entry_changed(served: Served) -> None:
@@ -317,6 +339,23 @@ def test_a_user_has_only_so_many_runs_running(guarded: Served) -> None:
     for run_id in running:
         guarded.client.post(f"/runs/{run_id}/cancel", headers=bearer(ANN))
     guarded.start("plan", as_=ANN)
+
+
+def test_runs_that_are_started_in_one_instant_have_the_same_limit(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/runs.db"
+    with Served(plan(), store=store, runs_per_user=3, api_keys=(f"ann:{ANN}",)) as served:
+        (first,) = asyncio.run(start_at_once(served, 1))
+        statuses = asyncio.run(start_at_once(served, 12))
+        assert [first, *sorted(statuses)] == [202] * 3 + [429] * 10
+        for run in served.client.get("/runs?status=RUNNING", headers=bearer(ANN)).json()["items"]:
+            served.client.post(f"/runs/{run['run_id']}/cancel", headers=bearer(ANN))
+
+
+async def start_at_once(served: Served, number: int) -> list[int]:
+    async with httpx.AsyncClient(base_url=served.url, headers=bearer(ANN), timeout=20) as client:
+        body = {"input": {"seconds": 30.0}}
+        answers = await asyncio.gather(*[client.post("/graphs/plan/runs", json=body) for _ in range(number)])
+        return [answer.status_code for answer in answers]
 
 
 # -- sessions ---------------------------------------------------------------------------------------------------------

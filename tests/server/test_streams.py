@@ -122,6 +122,18 @@ def test_a_parameter_that_is_no_cursor_is_refused(served: Served) -> None:
     assert served.client.get(f"/runs/{run_id}/events", params={"after": "-1"}).status_code == 400
 
 
+def test_a_browser_that_comes_back_is_not_sent_what_it_has_though_its_address_names_an_older_cursor(
+    served: Served,
+) -> None:
+    """An EventSource asks again at the address it was made with, and tells where it is in the header."""
+    run_id = served.start("talk")
+    served.wait(run_id, "PAUSED")
+    whole = said(served.follow(run_id))
+    assert said(served.follow(run_id, after=whole[0].id, header=whole[-2].id)) == whole[-1:]
+    assert said(served.follow(run_id, after="", header=whole[-2].id)) == whole[-1:]
+    assert said(served.follow(run_id, after=whole[-2].id, header="")) == whole[-1:]
+
+
 def test_a_stream_to_the_end_goes_on_through_pauses(served: Served) -> None:
     run_id = served.start("talk")
     types: list[str] = []

@@ -21,10 +21,12 @@ class InputInvalid(RopewalkError, ValueError):
     code = "input_invalid"
 
     def __init__(self, graph: str, problems: Sequence[Problem]) -> None:
-        self.graph = graph
+        """``graph`` is empty for what is wrong with the request around the input."""
+        self.graph = graph or None
         self.problems = tuple(problems)
-        lines = "; ".join(f"{problem.message}: {problem.hint}" for problem in self.problems)
-        super().__init__(f"The input does not fit graph {graph!r}: {lines}. Its schema is told with the graph.")
+        lines = "; ".join(f"{problem.message}: {problem.hint}" for problem in self.problems).rstrip(".")
+        whole = f"The input does not fit graph {graph!r}: {lines}. Its schema is told with the graph."
+        super().__init__(whole if graph else f"The body does not fit: {lines}.")
 
 
 class KeyReused(RopewalkError, ValueError):

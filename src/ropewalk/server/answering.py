@@ -1,6 +1,7 @@
 """How routes answer: JSON, and every error of ours as problem details, in whichever app they are mounted."""
 
 from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
 from ropewalk.errors import Problem, RequestMalformed, RopewalkError
-from ropewalk.server.problems import MEDIA_TYPE, headers_of, problem_of, status_of
+from ropewalk.server.problems import MEDIA_TYPE, headers_of, problem_of
 
 
 class Json(Response):
@@ -21,10 +22,13 @@ class Json(Response):
         super().__init__(to_json(content), status_code, dict(headers or {}) | {"cache-control": "no-store"})
 
 
-def problem_response(error: Exception) -> Response:
-    """Return the response that tells of an error."""
+def problem_response(error: Exception, status: int | None = None) -> Response:
+    """Return the response that tells of an error; ``status`` where it depends on what was too large."""
     headers = headers_of(error) | {"cache-control": "no-store"}
-    return Response(to_json(problem_of(error)), status_of(error), headers, media_type=MEDIA_TYPE)
+    told = problem_of(error)
+    if status is not None:
+        told |= {"status": status, "title": HTTPStatus(status).phrase}
+    return Response(to_json(told), told["status"], headers, media_type=MEDIA_TYPE)
 
 
 def malformed(error: RequestValidationError) -> RequestMalformed:

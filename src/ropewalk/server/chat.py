@@ -149,7 +149,6 @@ class Chat:
     async def follow(self, caller: Caller, turn: Turn) -> "Listening":
         """Return the listener of a turn; `Listening.reader` is to be closed."""
         reader = await self._service.follow(caller, turn.run_id, turn.after)
-        reader.owner = caller.owner
         return Listening(self._service, caller, turn, reader)
 
 

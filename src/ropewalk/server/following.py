@@ -7,13 +7,13 @@ same bytes.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from ropewalk.contracts import RunRecord
 from ropewalk.contracts.live_events import LiveEvents
 from ropewalk.core.run import Run
-from ropewalk.errors import LimitReached, RopewalkError, RunNotFound
+from ropewalk.errors import RopewalkError, RunNotFound
 from ropewalk.events import Event, parse_event_id
 from ropewalk.server.channel import KEPT_FRAMES, Channel, Cursor, Frame, frame_of
 from ropewalk.server.views import pause_data
@@ -190,7 +190,8 @@ class Following:
         self.is_closing = False
         self._live = live
         self.heartbeat_seconds = heartbeat_seconds
-        self.most_readers: int | None = None
+        self.check: Callable[[Iterable[Reader], str | None], None] = _admit_anybody
+        """Raises `LimitReached` for one more reader than an owner may have; asked in the instant that one enters."""
         self.readers: set[Reader] = set()
         self.conversations: set[Closes] = set()
         """Connections that carry several readers each."""
@@ -199,15 +200,20 @@ class Following:
         self._keeper: asyncio.Task[None] | None = None
 
     async def follow(
-        self, run_of: Callable[[], Run[Any]], record: RunRecord, after: str | None, *, through: bool
+        self,
+        run_of: Callable[[], Run[Any]],
+        record: RunRecord,
+        after: str | None,
+        *,
+        through: bool,
+        owner: str | None = None,
     ) -> Reader:
-        """Return a reader of a run's events behind ``after`` (None: from the beginning); `Reader.close` it.
+        """Return ``owner``'s reader of a run's events behind ``after`` (None: from the beginning); `Reader.close` it.
 
         A cursor that nobody knows is answered by a snapshot of the run, and what comes behind it. Raises
         `LimitReached`.
         """
-        if self.most_readers is not None and len(self.readers) >= self.most_readers:
-            raise LimitReached("open streams", self.most_readers, setting="the limit of streams")
+        self.check(self.readers, owner)
         cursor = _parsed(after)
         engine = await run_of().read()
         newest = max(engine.feed.newest, (record.last, 0))
@@ -222,7 +228,8 @@ class Following:
         if cursor >= (record.last, 0) and record.status in (_ENDED if through else _STOPPED):
             opening += await self._last_again(run_of(), record, cursor)
         reader = Reader(self, channel, run_of, cursor, through=through)
-        reader.opening = opening
+        reader.opening, reader.owner = opening, owner
+        self.check(self.readers, owner)  # again: others came in while the run was looked at
         self._enter(reader, channel, run_of)
         return reader
 
@@ -315,6 +322,10 @@ class Following:
         await asyncio.gather(*[conversation.close() for conversation in [*self.conversations]])
         if self._keeper is not None:
             self._keeper.cancel()
+
+
+def _admit_anybody(_: Iterable[Reader], __: str | None) -> None:
+    """Set no limit."""
 
 
 def _parsed(after: str | None) -> Cursor | None:

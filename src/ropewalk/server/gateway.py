@@ -56,6 +56,7 @@ def create_app(
     ``app.state.keeper`` asks who is there, for doors that come later.
     """
     keeper = Doorkeeper(authenticate, None, limiter)
+    service.following.check = keeper.limiter.check_streams
     app = FastAPI(
         title="Ropewalk", version=version, lifespan=lifespan or _lifespan_of(service), docs_url=None, redoc_url=None
     )
@@ -136,7 +137,7 @@ class FirstDoor:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            raise RequestTooLarge("The headers", MAX_HEADER_BYTES)
+            raise RequestTooLarge("What the headers hold", MAX_HEADER_BYTES)
         if sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise RequestMalformed("The request names several hosts.")
         plain = {name: value for name, value in headers.items()}  # noqa: C416  the last of several counts
@@ -174,8 +175,6 @@ async def _refuse(error: RopewalkError, scope: Scope, receive: Receive, send: Se
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         return
-    response = problem_response(error)
-    if isinstance(error, RequestTooLarge):
-        response.status_code = 431
+    response = problem_response(error, 431 if isinstance(error, RequestTooLarge) else None)
     response.headers["connection"] = "close"
     await response(scope, receive, send)

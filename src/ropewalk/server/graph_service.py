@@ -60,6 +60,7 @@ def create_graph_service(
         allowed_hosts or (), allowed_origins, checks_hosts=allowed_hosts is not None, leaves_cors_to_the_app=True
     )
     keeper = Doorkeeper(authenticate, policy, Limiter(request_limits))
+    runs.following.check = keeper.limiter.check_streams
     router = new_router(path_prefix)
     add_routes(router, runs, keeper)
     add_websocket(router, runs, keeper)

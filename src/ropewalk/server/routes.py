@@ -4,10 +4,10 @@ It is one file because it is one table: a route is its path, what it documents, 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.requests import HTTPConnection
 
 from ropewalk.errors import RequestMalformed
@@ -33,7 +33,7 @@ from ropewalk.server.told import EXAMPLES, answers, body_of, sse_answer, text_an
 
 MAX_KEY_LENGTH = 500
 """Of an idempotency key."""
-_CURSOR = r"^[0-9]{1,15}(\.[0-9]{1,15})?$"
+_CURSOR = r"^([0-9]{1,15}(\.[0-9]{1,15})?)?$"
 _STATUSES = Literal["RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED"]
 _FORMS = {"svg": "image/svg+xml", "mermaid": "text/plain; charset=utf-8", "dot": "text/vnd.graphviz; charset=utf-8"}
 _PICTURE_HEADERS = {
@@ -45,6 +45,13 @@ _PICTURE_HEADERS = {
 GraphName = Annotated[str, Path(description="The graph's name.", max_length=200)]
 RunId = Annotated[str, Path(description="The run's id.", max_length=200)]
 Form = Annotated[Literal["svg", "mermaid", "dot"], Query(alias="format", description="The picture's form.")]
+
+
+def _given(value: Any) -> Any:
+    """Return a parameter's value; ``?name=`` gives none."""
+    if isinstance(value, list):
+        return [one for one in cast("list[Any]", value) if one != ""] or None
+    return None if value == "" else value
 
 
 class Doorkeeper:
@@ -180,13 +187,18 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
     async def list_runs(  # noqa: PLR0917  # pyright: ignore[reportUnusedFunction]
         caller: Annotated[Caller, Depends(keeper.admit)],
         graph: Annotated[str | None, Query(description="Only runs of this graph.", max_length=200)] = None,
-        status: Annotated[list[_STATUSES] | None, Query(description="Only runs of these statuses.")] = None,
+        status: Annotated[
+            list[_STATUSES] | None, BeforeValidator(_given), Query(description="Only runs of these statuses.")
+        ] = None,
         session: Annotated[str | None, Query(description="Only runs of this session.", max_length=200)] = None,
         after: Annotated[str | None, Query(description="The `next` of the page before.", max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="At most so many.")] = 100,
     ) -> Response:
         """The caller's runs, newest first."""
-        return Json(await service.list(caller, graph=graph, statuses=status, session=session, after=after, limit=limit))
+        page = await service.list(
+            caller, graph=graph or None, statuses=status, session=session or None, after=after or None, limit=limit
+        )
+        return Json(page)
 
     @router.get("/runs/{run_id}", summary="Look at a run", responses=answers(200, "run", 400, 401, 404, 409, 429, 503))
     async def look(run_id: RunId, caller: Annotated[Caller, Depends(keeper.admit)]) -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -213,7 +225,11 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
     async def state(  # pyright: ignore[reportUnusedFunction]
         run_id: RunId,
         caller: Annotated[Caller, Depends(keeper.admit)],
-        at: Annotated[int | None, Query(ge=1, le=2**53, description="As it was after this entry; the newest.")] = None,
+        at: Annotated[
+            Annotated[int, Field(ge=1, le=2**53)] | None,
+            BeforeValidator(_given),
+            Query(description="As it was after this entry; the newest."),
+        ] = None,
     ) -> Response:
         """The state as it was after an entry, and what that entry changed."""
         return Json(await service.state(caller, run_id, at))
@@ -242,13 +258,12 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         until: Annotated[
             Literal["stop", "end"], Query(description="`stop`: the stream ends when the run pauses; `end`: it goes on.")
         ] = "stop",
-        last_event_id: Annotated[str | None, Header(description="What a browser sends when it reconnects.")] = None,
+        last_event_id: Annotated[
+            str | None, Header(description="What a browser sends when it reconnects; it goes before `after`.")
+        ] = None,
     ) -> Any:
         """Everything behind a cursor, then what happens, as server-sent events; see the documentation of streams."""
-        keeper.limiter.check_streams(service.following.readers, caller.owner)
-        reader = await service.follow(caller, run_id, after or last_event_id, through=until == "end")
-        reader.owner = caller.owner
-        return EventStream(reader)
+        return EventStream(await service.follow(caller, run_id, last_event_id or after, through=until == "end"))
 
 
 def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> None:

@@ -6,11 +6,14 @@ Everything durable is in the run store, so any number of processes may serve the
 first, always by the same function: somebody else's run is told of as one that was never there.
 """
 
+import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pydantic_core import to_json
 
@@ -110,6 +113,7 @@ class RunService:
         self.following = Following(live=live)
         self.check_webhook: Callable[[str], None] = _no_webhooks
         """Raises `InputInvalid` for an address that cannot be told of runs."""
+        self._entrances: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sessions = Sessions(self.store, self.run_of)
         self._waiting = Waiting(self.store, self.run_of, self._let_begin)
         desks = [graph.desk for graph in self.graphs.values()]
@@ -162,7 +166,6 @@ class RunService:
             before = await self._started_before(drawn, run_id, digest)
             if before is not None:
                 return before
-        await self._check_limits(caller)
         origin = Origin(
             owner=caller.owner,
             session=request.session,
@@ -176,7 +179,8 @@ class RunService:
             return await self._begun(drawn, state, run_id, placed)
 
         try:
-            run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
+            async with self._room(caller):
+                run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
         except RunExists:
             before = None if digest is None else await self._started_before(drawn, run_id, digest)
             if before is None:
@@ -211,15 +215,23 @@ class RunService:
             raise KeyReused(run_id)
         return Started(run_id=run_id, status=record.status, is_new=False)
 
-    async def _check_limits(self, caller: Caller) -> None:
+    @contextlib.asynccontextmanager
+    async def _room(self, caller: Caller) -> AsyncGenerator[None]:
+        """Let one more run in; those of one user one by one, so that each is counted before the next. Raises
+        `LimitReached`.
+        """
         driven = sum(graph.desk.driving for graph in self.graphs.values())
         if driven >= self.limits.runs:
             raise LimitReached("running runs", self.limits.runs, setting="the limit of runs")
+        if caller.owner is None:
+            yield
+            return
         most = self.limits.runs_per_user
-        if caller.owner is not None:
+        async with self._entrances.setdefault(caller.owner, asyncio.Lock()):
             running = await self.store.runs(owner=caller.owner, statuses=_RUNNING, limit=most)
             if len(running) >= most:
                 raise LimitReached("running runs of one user", most, setting="the limit of runs per user")
+            yield
 
     async def _let_begin(self, record: RunRecord) -> None:
         """Let a run begin that had to wait for another one of its session."""
@@ -313,7 +325,8 @@ class RunService:
     async def follow(self, caller: Caller, run_id: str, after: str | None = None, *, through: bool = False) -> Reader:
         """Return a reader of the run's events behind ``after``; ``through`` pauses too, to the run's end."""
         record = await self.record(caller, run_id)
-        return await self.following.follow(lambda: self.run_of(record), record, after, through=through)
+        run_of = partial(self.run_of, record)
+        return await self.following.follow(run_of, record, after, through=through, owner=caller.owner)
 
     # -- acting -------------------------------------------------------------------------------------------------------
 
@@ -355,9 +368,9 @@ class RunService:
     ) -> dict[str, Any]:
         """Start a run that shares this one's entries up to ``at``; it belongs to the same user and session."""
         record = await self.record(caller, run_id)
-        await self._check_limits(caller)
         origin = Origin(owner=record.owner, session=record.session)
-        fork = await self.run_of(record).fork(at, updates, origin=origin)
+        async with self._room(caller):
+            fork = await self.run_of(record).fork(at, updates, origin=origin)
         return {"parent": run_id} | await self._after(fork)
 
     async def retry(

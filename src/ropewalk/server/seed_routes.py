@@ -115,6 +115,9 @@ async def _tell(websocket: WebSocket, service: RunService, caller: Caller, run_i
             break
         except RunNotFound:
             await asyncio.sleep(_LOOKS_SECONDS)
+        except RopewalkError as error:
+            await websocket.close(_REFUSED, error.code)
+            return
     try:
         await _tell_all(websocket, service, reader)
     except (RuntimeError, WebSocketDisconnect):  # it is gone

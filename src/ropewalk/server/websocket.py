@@ -135,8 +135,6 @@ class Conversation:
     async def _subscribe(self, run_id: str, after: str | None) -> None:
         """Follow a run; a second subscription takes the place of the first."""
         await self._end(run_id)
-        following = self._service.following
-        self._keeper.limiter.check_streams(following.readers, self._caller.owner)
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
             raise LimitReached("runs over one connection", MOST_SUBSCRIPTIONS, setting="the number of connections")
         if after is not None:
@@ -145,7 +143,6 @@ class Conversation:
             except ValueError as error:
                 raise RequestMalformed(str(error)) from None
         reader = await self._service.follow(self._caller, run_id, after, through=True)
-        reader.owner = self._caller.owner
         task = asyncio.create_task(self._follow(reader), name=f"ropewalk: websocket of {run_id}")
         reader.task = task
         self._subscriptions[run_id] = (reader, task)
