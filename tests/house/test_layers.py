@@ -28,7 +28,7 @@ class Room(NamedTuple):
 
 PURE = (
     "__init__ arguments buffers check drawing* drawn facts layout* looking offers origin places plan resuming retry "
-    "routes said schedule snapshot state sums versions view voices"
+    "routes said schedule snapshot standing state sums versions view voices"
 )
 ACTING = (
     "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "

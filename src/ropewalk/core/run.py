@@ -5,32 +5,26 @@ It is one file because it is one class, the public one: its methods are short, m
 
 import asyncio
 import contextlib
-import datetime
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import fields
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from ropewalk.codec import ANY, legible
+from ropewalk.codec import legible
 from ropewalk.contracts import RunRecord
 from ropewalk.core.arguments import check
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, read_entry
 from ropewalk.core.feed import Feed
 from ropewalk.core.looking import Looking
-from ropewalk.core.offers import show_all
 from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Form, Picture
-from ropewalk.core.resuming import answer_of, reset_of, settled_by_time
+from ropewalk.core.resuming import answer_of, check_open, reset_of, resumption_of
 from ropewalk.core.said import Said
+from ropewalk.core.standing import Pause, RunStatus, Standing, end_of, mirror, pauses_of, standing_of, state_of
 from ropewalk.errors import (
-    AlreadyAnswered,
-    PauseNotFound,
     RopewalkError,
-    RunCancelled,
-    RunFailed,
     RunFinished,
     RunInterrupted,
     RunPaused,
@@ -53,50 +47,6 @@ _PAUSE_SECONDS = 0.002
 """After the first try; each further pause is longer by as much."""
 _PAGE = 500
 _TEXT_OR_NONE = (str, NoneType)
-
-
-class RunStatus(StrEnum):
-    """Where a run stands."""
-
-    IDLE = "IDLE"
-    RUNNING = "RUNNING"
-    PAUSED = "PAUSED"
-    DONE = "DONE"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    PAUSE = "PAUSED"
-    """The seeds' name of PAUSED."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
-    """What a paused run waits for."""
-
-    id: str
-    kind: str
-    """question, approval or breakpoint."""
-    node: str
-    payload: Any
-    expires_at: float | None = None
-    """Until when it may be answered, in seconds since the epoch; None: for ever."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """Where a run stands at one entry of its log."""
-
-    status: RunStatus
-    number: int
-    """Of the newest entry."""
-    state: dict[str, Any]
-    """Plain JSON data, with what unfinished steps show of themselves."""
-    pauses: tuple[Pause, ...]
-    usage: dict[str, float | None]
-    """What its models have used, by name; None as soon as one of them did not tell."""
-    code: str | None = None
-    """Why it failed or was cancelled, and where."""
-    node: str | None = None
-    message: str | None = None
 
 
 class Run(Generic[S]):
@@ -145,18 +95,12 @@ class Run(Generic[S]):
     @property
     def state(self) -> S:
         """The fold of everything committed, as an instance of the state class."""
-        schedule = self._read_now().schedule
-        values = schedule.union()
-        for edit in self._queued:
-            values = schedule.shape.fold(values, edit.writes)
-        state = schedule.shape.to_state(values)
-        show_all(self._desk.shows, state, schedule)
-        return state
+        return state_of(self._read_now().schedule, self._queued, self._desk.shows)
 
     @property
     def pauses(self) -> list[Pause]:
         """Every open question and breakpoint, oldest first."""
-        return _pauses(self._read_now())
+        return pauses_of(self._read_now().schedule)
 
     @property
     def usage(self) -> "Usage":
@@ -172,22 +116,9 @@ class Run(Generic[S]):
         if self._engine is not None and isinstance(self._engine.lost, Exception):
             return self._engine.lost
         engine = self._read_now()
-        stopped = engine.schedule.stopped
-        if stopped is None or engine.schedule.status not in ("FAILED", "CANCELLED"):
-            return None
-        if stopped.kind == "run_cancelled":
-            return RunCancelled(self.run_id, stopped.message)
-        error = RunFailed(
-            self.run_id,
-            reason=stopped.code or "failed",
-            message=stopped.message or "",
-            node=stopped.node,
-            attempt=stopped.attempt,
-        )
-        error.__cause__ = engine.cause
-        return error
+        return end_of(engine.schedule, engine.cause)
 
-    async def look(self) -> "Standing":
+    async def look(self) -> Standing:
         """Return where the run stands in its log now, all of one moment; it waits for the store where the properties
         would block.
         """
@@ -196,26 +127,7 @@ class Run(Generic[S]):
         engine = await self.read()
         if engine.is_ahead and self._desk.store is not None:
             engine = await self._desk.load(self.run_id)
-        schedule, stopped = engine.schedule, engine.schedule.stopped
-        over = stopped if schedule.status in ("FAILED", "CANCELLED") else None
-        return Standing(
-            status=RunStatus(schedule.status),
-            number=schedule.number,
-            state=self._shown(engine),
-            pauses=tuple(_pauses(engine)),
-            usage=dict(schedule.usage),
-            code=over and over.code,
-            node=over and over.node,
-            message=over and over.message,
-        )
-
-    def _shown(self, engine: Engine) -> dict[str, Any]:
-        schedule = engine.schedule
-        if not self._desk.shows or schedule.shape.state_class is None:
-            return schedule.shape.to_json(schedule.union())
-        state = schedule.shape.to_state(schedule.union())
-        show_all(self._desk.shows, state, schedule)
-        return ANY.validate_json(state.model_dump_json(warnings="none"))
+        return standing_of(engine.schedule, self._desk.shows)
 
     async def history(self) -> list[Entry]:
         """Return the log, oldest entry first. Without a store only the newest ten thousand are kept."""
@@ -471,7 +383,7 @@ class Run(Generic[S]):
             engine = await self._own(explicit=False, pause_id=pause)
 
             def answered() -> list[Fact]:
-                _check_open(self.run_id, engine, pause)
+                check_open(engine.schedule, pause)
                 return [answer_of(engine.schedule, pause, value, by, engine.settings.clock())]
 
             await self._write(engine, answered)
@@ -497,19 +409,11 @@ class Run(Generic[S]):
 
     async def _resume(self) -> None:
         engine = await self._own(explicit=True, limits=self._limits)
-        schedule = engine.schedule
+        given, otherwise = self._limits[1], self._desk.max_iterations
 
         def resumed() -> list[Fact]:
-            if schedule.status == "CANCELLED":
-                raise RunFinished(self.run_id, "CANCELLED", "resuming it")
-            facts: list[Fact] = []
-            if schedule.status == "FAILED" or (schedule.status == "PAUSED" and self._limits[1] is not None):
-                limit = self._limit(self._limits[1], explicit=True)
-                facts += reset_of(schedule, engine.epoch, reason="resumed", explicit=True, limit=limit)
-            breakpoints = [pause.id for pause in _pauses(engine) if pause.kind == "breakpoint"]
             now = engine.settings.clock()
-            facts += [answer_of(schedule, pause, None, None, now) for pause in breakpoints]
-            return [*facts, *settled_by_time(schedule, now)]
+            return resumption_of(engine.schedule, engine.epoch, now, given=given, otherwise=otherwise)
 
         await self._write(engine, resumed)
 
@@ -680,12 +584,7 @@ class Run(Generic[S]):
 
     def mirror_into(self, state: Any) -> None:
         """Make ``state`` show the run as it stands, queued edits included."""
-        schedule = self._read_now().schedule
-        values = schedule.union()
-        for edit in self._queued:
-            values = schedule.shape.fold(values, edit.writes)
-        schedule.shape.mirror(values, state)
-        show_all(self._desk.shows, state, schedule)
+        mirror(self._read_now().schedule, self._queued, self._desk.shows, state)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -808,7 +707,7 @@ class Run(Generic[S]):
         engine = self._engine
         if engine is not None and self._owned and self._usable(engine):
             if pause_id is not None:
-                _check_open(self.run_id, engine, pause_id)
+                check_open(engine.schedule, pause_id)
             engine.set_timeout(limits[0])
             if engine.schedule.status == "RUNNING" and not engine.driving and reset:
                 await engine.commit_whole(
@@ -817,7 +716,7 @@ class Run(Generic[S]):
             return engine
         if pause_id is not None:
             await self._let_others_finish()
-            _check_open(self.run_id, await self._desk.load(self.run_id), pause_id)
+            check_open((await self._desk.load(self.run_id)).schedule, pause_id)
         previous = engine
         if previous is not None:
             await previous.rests()  # its steps must have ended before they may begin again
@@ -855,29 +754,3 @@ class Run(Generic[S]):
                 raise engine.lost
             engine.lost = None  # nobody else can have taken a run without a store, and its fold is whole
         return engine.lost is None
-
-
-def _pauses(engine: Engine) -> list[Pause]:
-    return [
-        Pause(
-            id=pause.fact.pause,
-            kind=pause.fact.kind,
-            node=pause.fact.node,
-            payload=ANY.validate_json(pause.fact.payload),
-            expires_at=pause.fact.expires_at,
-        )
-        for pause in engine.schedule.open_pauses.values()
-    ]
-
-
-def _check_open(run_id: str, engine: Engine, pause_id: str) -> None:
-    schedule = engine.schedule
-    if pause_id in schedule.open_pauses:
-        if schedule.status in ("CANCELLED", "DONE"):
-            raise RunFinished(run_id, schedule.status, "answering it")
-        return
-    pause = schedule.pauses.get(pause_id)
-    if pause is None:
-        raise PauseNotFound(run_id, pause_id, schedule.open_pauses)
-    when = datetime.datetime.fromtimestamp(pause.answered_at or 0, datetime.UTC).isoformat(timespec="seconds")
-    raise AlreadyAnswered(run_id, pause_id, by=pause.answered_by, at=when)
