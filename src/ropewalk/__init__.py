@@ -6,7 +6,8 @@ from ropewalk.core.buffers import History, Incremental, LastValue, Reduced, merg
 from ropewalk.core.context import Context
 from ropewalk.core.plan import END, START, Send
 from ropewalk.core.retry import Retry
-from ropewalk.core.run import Pause, Run, RunStatus
+from ropewalk.core.run import Run
+from ropewalk.core.standing import Pause, RunStatus
 from ropewalk.core.state import GraphState
 from ropewalk.events import Entry, Event, Token
 from ropewalk.runtime import Graph

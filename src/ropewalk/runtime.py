@@ -13,7 +13,8 @@ from ropewalk.core.facts import read_entry
 from ropewalk.core.graph import Graph as DrawnGraph
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Place, Plan
-from ropewalk.core.run import Pause, Run, RunStatus
+from ropewalk.core.run import Run
+from ropewalk.core.standing import Pause, RunStatus
 from ropewalk.errors import PartMissing, PartUnknown
 from ropewalk.events import Entry, Event
 

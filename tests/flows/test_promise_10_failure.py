@@ -13,7 +13,7 @@ import pytest
 
 import ropewalk
 from ropewalk import END, START, Graph, GraphState, History, Incremental, Reduced, Retry, Send, Token
-from ropewalk.core import run as core_run
+from ropewalk.core import owning
 from ropewalk.errors import (
     NodeCancelled,
     NotStorable,
@@ -519,7 +519,7 @@ async def start_deadly(file):
 
 
 async def answer_one(file):
-    core_run._LETS_OTHERS_FINISH_SECONDS = 0.05  # the others are dead
+    owning._LETS_OTHERS_FINISH_SECONDS = 0.05  # the others are dead
     run = deadly(f"sqlite:///{file}").open("r")
     await run.answer(run.pauses[0].id, "yes")
     print(await run.wait())

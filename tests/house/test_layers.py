@@ -28,11 +28,11 @@ class Room(NamedTuple):
 
 PURE = (
     "__init__ arguments buffers check drawing* drawn facts layout* looking offers origin places plan resuming retry "
-    "routes said schedule snapshot state sums versions view voices"
+    "routes said schedule snapshot standing state sums versions view voices"
 )
 ACTING = (
-    "choosing compiler context desk drive engine feed folding graph handing ledger lookout picture raised run "
-    "signatures step turns"
+    "choosing compiler context desk drive engine feed folding following graph handing history ledger lookout owning "
+    "picture raised reading run signatures step turns"
 )
 WITHOUT_HTTP = (
     "__init__ auth channel chat chat_replies driving following inputs limits measuring overhearing owned policy "

@@ -66,7 +66,7 @@ async def see_through(world: World, run: Run[State], *, rival: bool = False) -> 
     dice = random.Random(world.seed * 31 + len(world.entries(run.run_id)))
     for _ in range(PATIENCE):
         try:
-            status = await (run.wait() if dice.random() < 0.2 and run._owned else run.resume())
+            status = await (run.wait() if dice.random() < 0.2 and run._reading.owned else run.resume())
             if owns(world, run):
                 audit_stop(world, run, status)
             if status in (RunStatus.DONE, RunStatus.CANCELLED):
@@ -90,7 +90,7 @@ async def see_through(world: World, run: Run[State], *, rival: bool = False) -> 
 
 
 def owns(world: World, run: Run[State]) -> bool:
-    engine = run._engine
+    engine = run._reading.engine
     return engine is not None and engine.epoch == world.inner._runs[run.run_id].record.epoch
 
 

@@ -25,7 +25,8 @@ from ropewalk.core.origin import NO_ORIGIN, Origin
 from ropewalk.core.picture import Picture
 from ropewalk.core.plan import Plan, Send
 from ropewalk.core.retry import NO_RETRY, Retry
-from ropewalk.core.run import Run, RunStatus
+from ropewalk.core.run import Run
+from ropewalk.core.standing import RunStatus
 from ropewalk.core.state import Shape, default_state
 from ropewalk.errors import GraphFrozen, RunNotFound, StateMissing
 from ropewalk.ids import checked_run_id, new_run_id

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ropewalk.contracts import RunRecord
-from ropewalk.core.run import Pause, Standing
+from ropewalk.core.standing import Pause, Standing
 from ropewalk.events import Entry, Event
 
 
