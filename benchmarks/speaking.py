@@ -59,6 +59,7 @@ async def _cut(clients: list[Session], each_second: int) -> None:
 def _costs(clients: list[Session], tokens: int, early: int, begin: float) -> Costs:
     """Check what came, and tell what it took."""
     lost = sum(client.numbers != [*range(tokens)] for client in clients)
+    assert not lost, f"{lost} of {len(clients)} sessions lost or doubled tokens"  # a median would hide one round's
     delays = [delay for client in clients if not client.cuts for delay in client.delays[early:]]
     for client in clients:
         client.close()
