@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import uuid
 from typing import Any
 
 import httpx
@@ -193,6 +194,10 @@ def test_a_key_is_one_message_however_often_it_comes() -> None:
         assert len({*ids}) == 1
         await tab.ended(ids[0])
         assert await post(chat.client, "s", "once", key="k1") == ids[0]
+        again = {"session_id": "s", "user_id": "ann", "message": "once"}
+        told = (await chat.client.post("/api/chat", json=again, headers={"idempotency-key": "k1"})).json()
+        chunks = [one.data for one in tab.events if one.type == "chunk"]
+        assert {one["correlation_id"] for one in chunks} == {told["correlation_id"]}
         assert len(await history(chat.client, "s")) == 2
         body = {"session_id": "s", "user_id": "ann", "message": "another"}
         reused = await chat.client.post("/api/chat", json=body, headers={"idempotency-key": "k1"})
@@ -256,6 +261,7 @@ def test_an_approval_is_asked_and_answered_in_the_chat(how: str) -> None:
         tab = chat.service.tab("s")
         message_id = await post(chat.client, "s", "write to Ann")
         await tab.until(lambda: any(told.type == "chunk" and told.data.get("pause") for told in tab.events))
+        assert uuid.UUID(tab.events[0].data["connection_id"]).version == 4  # as the contract has it
         asked = next(told.data for told in tab.events if told.type == "chunk" and told.data.get("pause"))
         (pause,) = asked["pause"]
         assert (asked["chunk_type"], pause["payload"]["tool"]) == ("system", "send_letter")
