@@ -143,7 +143,7 @@ def test_a_cursor_that_nobody_knows_is_said_so_and_everything_is_told_anew() -> 
         ids = [await post(chat.client, "s", f"m{n}") for n in range(2)]
         for message_id in ids:
             await first.ended(message_id)
-        for cursor in ("gone.7", "what is this"):
+        for cursor in ("gone.7", "what is this", "x" * 5000):
             tab = Tab("s", "ann")
             tab.cursor = cursor
             following = asyncio.create_task(tab.follow(chat.client))
@@ -289,6 +289,21 @@ def test_a_session_is_its_users_and_for_others_there_is_none() -> None:
             await chat.client.get("/api/sessions/s/messages", params={"user_id": "bob"}),
         ]
         assert [(one.status_code, one.json()["code"]) for one in asked] == [(404, "session_not_found")] * 3
+
+    run(talk)
+
+
+def test_a_stream_has_the_headers_of_the_contract() -> None:
+    async def talk(chat: Chat) -> None:
+        params = {"session_id": "s", "user_id": "ann"}
+        async with chat.client.stream("GET", "/api/sse", params=params) as answer:
+            told = {name: answer.headers[name] for name in ("content-type", "connection", "x-accel-buffering")}
+            assert told == {
+                "content-type": "text/event-stream; charset=utf-8",
+                "connection": "keep-alive",
+                "x-accel-buffering": "no",
+            }
+            assert answer.headers["cache-control"].startswith("no-cache")
 
     run(talk)
 

@@ -151,7 +151,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         session_id: SessionId,
         user_id: UserId,
         after: Annotated[str | None, Query(max_length=100, description="As Last-Event-ID.")] = None,
-        last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+        last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Stream the session's chunks as server-sent events, from the last event that the client has."""
         user = await desk.enter(caller, session_id, user_id)

@@ -12,6 +12,7 @@ from ropewalk.server.stream import HEADERS, Receive, Scope, Send
 
 _STUCK_SECONDS = 30.0
 _GONE = "gone"
+_HEADERS = [*HEADERS, (b"connection", b"keep-alive")]
 
 
 class ChatStream(Response):
@@ -27,7 +28,7 @@ class ChatStream(Response):
         async with self._connecting as viewer:
             watcher = asyncio.create_task(_until_it_leaves(receive, viewer))
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._pass_on(viewer, send)
                 if viewer.why != _GONE:
                     goodbye = event("reconnect", {"reason": viewer.why})
