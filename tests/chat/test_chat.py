@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import uuid
 from typing import Any
 
 import httpx
@@ -143,7 +144,7 @@ def test_a_cursor_that_nobody_knows_is_said_so_and_everything_is_told_anew() -> 
         ids = [await post(chat.client, "s", f"m{n}") for n in range(2)]
         for message_id in ids:
             await first.ended(message_id)
-        for cursor in ("gone.7", "what is this"):
+        for cursor in ("gone.7", "what is this", "x" * 5000):
             tab = Tab("s", "ann")
             tab.cursor = cursor
             following = asyncio.create_task(tab.follow(chat.client))
@@ -194,6 +195,10 @@ def test_a_key_is_one_message_however_often_it_comes() -> None:
         assert len({*ids}) == 1
         await tab.ended(ids[0])
         assert await post(chat.client, "s", "once", key="k1") == ids[0]
+        again = {"session_id": "s", "user_id": "ann", "message": "once"}
+        told = (await chat.client.post("/api/chat", json=again, headers={"idempotency-key": "k1"})).json()
+        chunks = [one.data for one in tab.events if one.type == "chunk"]
+        assert {one["correlation_id"] for one in chunks} == {told["correlation_id"]}
         assert len(await history(chat.client, "s")) == 2
         body = {"session_id": "s", "user_id": "ann", "message": "another"}
         reused = await chat.client.post("/api/chat", json=body, headers={"idempotency-key": "k1"})
@@ -257,6 +262,7 @@ def test_an_approval_is_asked_and_answered_in_the_chat(how: str) -> None:
         tab = chat.service.tab("s")
         message_id = await post(chat.client, "s", "write to Ann")
         await tab.until(lambda: any(told.type == "chunk" and told.data.get("pause") for told in tab.events))
+        assert uuid.UUID(tab.events[0].data["connection_id"]).version == 4  # as the contract has it
         asked = next(told.data for told in tab.events if told.type == "chunk" and told.data.get("pause"))
         (pause,) = asked["pause"]
         assert (asked["chunk_type"], pause["payload"]["tool"]) == ("system", "send_letter")
@@ -284,6 +290,21 @@ def test_a_session_is_its_users_and_for_others_there_is_none() -> None:
             await chat.client.get("/api/sessions/s/messages", params={"user_id": "bob"}),
         ]
         assert [(one.status_code, one.json()["code"]) for one in asked] == [(404, "session_not_found")] * 3
+
+    run(talk)
+
+
+def test_a_stream_has_the_headers_of_the_contract() -> None:
+    async def talk(chat: Chat) -> None:
+        params = {"session_id": "s", "user_id": "ann"}
+        async with chat.client.stream("GET", "/api/sse", params=params) as answer:
+            told = {name: answer.headers[name] for name in ("content-type", "connection", "x-accel-buffering")}
+            assert told == {
+                "content-type": "text/event-stream; charset=utf-8",
+                "connection": "keep-alive",
+                "x-accel-buffering": "no",
+            }
+            assert answer.headers["cache-control"].startswith("no-cache")
 
     run(talk)
 

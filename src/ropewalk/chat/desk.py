@@ -87,7 +87,7 @@ class ChatDesk:
         `KeyReused`.
         """
         user = await self.enter(caller, request.session_id, request.user_id)
-        message_id = _keyed(user, request.session_id, key) if key is not None else request.message_id
+        message_id = request.message_id if key is None else keyed_message_id(request.user_id, request.session_id, key)
         checked_token("The message id", message_id)
         newest = await self.service.store.runs(owner=user.owner, session=request.session_id, limit=1)
         if newest and newest[0].status == "PAUSED":
@@ -269,8 +269,9 @@ class ChatDesk:
         return answer_in(state.get("messages") or (), noted.asked) or telling.text
 
 
-def _keyed(user: Caller, session_id: str, key: str) -> str:
-    named = to_json([user.owner, session_id, key])
+def keyed_message_id(user_id: str, session_id: str, key: str) -> str:
+    """Return the id of the message that a user sends to a session with an `Idempotency-Key`."""
+    named = to_json([user_id, session_id, key])
     return f"msg_{hashlib.sha256(named).hexdigest()[:24]}"
 
 

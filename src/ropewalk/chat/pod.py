@@ -7,7 +7,7 @@
 
 import asyncio
 import logging
-import secrets
+import uuid
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
@@ -103,7 +103,7 @@ class Pod:
     async def connect(self, user: Caller, session_id: str, cursor: Cursor | str | None) -> AsyncGenerator[Viewer]:
         """Let a client follow a session of its own. ``cursor`` as text is one that no pod has told."""
         assert user.owner is not None
-        viewer = Viewer(session_id, user.owner, secrets.token_hex(16))
+        viewer = Viewer(session_id, user.owner, str(uuid.uuid4()))
         connection = Connection(session_id, self.pod_id, viewer.connection_id)
         place = self.places.get(session_id)
         if place is None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from ropewalk.chat.closing import Closing
-from ropewalk.chat.desk import Accepted, ChatDesk
+from ropewalk.chat.desk import Accepted, ChatDesk, keyed_message_id
 from ropewalk.chat.frames import parse_cursor
 from ropewalk.chat.pod import Pod
 from ropewalk.chat.relay import Relay
@@ -116,7 +116,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
     ) -> Response:
         """Take a message; it is durable when 202 is sent. The answer goes to every stream of the session."""
         given = await _read(request, SendBody, limits)
-        asked = _request_of(given)
+        asked = _request_of(given, idempotency_key)
         accepted = await desk.send(caller, asked, key=idempotency_key)
         relay.expect(accepted.message_id)
         pod.expect(asked.session_id, accepted.message_id)
@@ -152,7 +152,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         session_id: SessionId,
         user_id: UserId,
         after: Annotated[str | None, Query(max_length=100, description="As Last-Event-ID.")] = None,
-        last_event_id: Annotated[str | None, Header(max_length=100)] = None,
+        last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Stream the session's chunks as server-sent events, from the last event that the client has."""
         user = await desk.enter(caller, session_id, user_id)
@@ -205,10 +205,10 @@ async def _read(request: Request, model: type[Any], limits: BodyLimits) -> Any:
         raise RequestUnreadable(".".join(map(str, first["loc"])) or "the body", first["msg"]) from None
 
 
-def _request_of(given: SendBody) -> WorkflowRequest:
+def _request_of(given: SendBody, key: str | None) -> WorkflowRequest:
     context = given.context or ChatContext.model_validate({})
     said = {name: getattr(given, name) for name in ("ai_provider", "model") if getattr(given, name) is not None}
-    message_id = new_message_id()
+    message_id = new_message_id() if key is None else keyed_message_id(given.user_id, given.session_id, key)
     return WorkflowRequest(
         message_id=message_id,
         session_id=given.session_id,
@@ -216,8 +216,13 @@ def _request_of(given: SendBody) -> WorkflowRequest:
         message=given.message,
         context=context.model_copy(update=said),
         timestamp=now_text(),
-        correlation_id=f"corr_{message_id.removeprefix('msg_')}",
+        correlation_id=_correlation_of(message_id),
     )
+
+
+def _correlation_of(message_id: str) -> str:
+    """Return the same for one message, however often it is sent."""
+    return f"corr_{message_id.removeprefix('msg_')}"
 
 
 def _accepted(accepted: Accepted, asked: WorkflowRequest) -> Response:
@@ -226,6 +231,6 @@ def _accepted(accepted: Accepted, asked: WorkflowRequest) -> Response:
         "session_id": asked.session_id,
         "status": "accepted",
         "timestamp": asked.timestamp,
-        "correlation_id": asked.correlation_id,
+        "correlation_id": _correlation_of(accepted.message_id),
     }
     return Response(to_json(told), 202, {"cache-control": "no-store"}, media_type="application/json")

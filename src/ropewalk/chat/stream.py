@@ -14,6 +14,7 @@ from ropewalk.server.stream import HEADERS, Receive, Scope, Send
 _STUCK_SECONDS = 30.0
 """A client that takes nothing for so long, and at most twice as long, is given up; it comes back with its cursor."""
 _GONE = "gone"
+_HEADERS = [*HEADERS, (b"connection", b"keep-alive")]
 
 
 class ChatStream(Response):
@@ -30,7 +31,7 @@ class ChatStream(Response):
             watcher = asyncio.create_task(_until_it_leaves(receive, viewer))
             patience = _Patience(viewer)
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._pass_on(viewer, send)
                 if viewer.why != _GONE:
                     goodbye = event("reconnect", {"reason": viewer.why})
