@@ -211,6 +211,25 @@ def test_deep_and_odd_bodies_are_refused_and_break_nothing(served: Served, body:
 # -- headers and paths ------------------------------------------------------------------------------------------------
 
 
+def test_a_character_that_postgresql_has_no_place_for_is_refused_and_breaks_nothing(postgres_url: str) -> None:
+    with Served(quick(), plan(), store=postgres_url) as served:
+        odd = served.start("plan", {"city": "a\0b"})
+        assert served.wait(odd)["state"]["city"] == "a\0b"
+        for on_busy in ("parallel", "reject"):
+            body = {"session": "a\0b", "on_busy": on_busy}
+            refused = served.client.post("/graphs/quick/runs", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (422, "input_invalid"), refused.text
+        assert served.client.get("/runs?session=%00").status_code == 400
+        for path in ("/runs?after=%00", "/runs?graph=%00", "/runs/%00", "/runs/a%00b/events"):
+            assert served.client.get(path).status_code == 404
+        run_id = served.start("quick")
+        served.wait(run_id, "DONE")
+        assert served.client.post(f"/runs/{run_id}/answers/%00", json={"value": 1}).status_code == 404
+        fork = served.client.post(f"/runs/{run_id}/fork", json={"at": 1}).json()["run_id"]
+        assert served.client.post(f"/runs/{fork}/cancel", json={"reason": "a\0b"}).status_code in (202, 409)
+        assert served.client.get(f"/runs/{fork}").status_code == 200
+
+
 def test_nothing_that_is_sent_can_add_a_header_or_an_event(served: Served) -> None:
     sneaky = "x\r\nset-cookie: a=b\r\n\r\nevent: run_done\ndata: {}\n\n"
     run_id = served.start("plan", {"city": sneaky})

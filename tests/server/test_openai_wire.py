@@ -118,6 +118,18 @@ def test_a_body_that_does_not_fit_is_told_in_openais_words(client: OpenAI) -> No
     assert caught.value.code == "input_invalid"
 
 
+@pytest.mark.parametrize(
+    "message", [{"role": "user"}, {"content": "hi"}, {"role": "wizard", "content": "hi"}, {"role": 1, "content": "hi"}]
+)
+def test_a_message_that_is_none_starts_no_run(served: Served, client: OpenAI, message: Any) -> None:
+    before = len(served.client.get("/runs", params={"graph": "echo"}).json()["items"])
+    with pytest.raises(openai.UnprocessableEntityError) as caught:
+        client.chat.completions.create(model="echo", messages=[user("hi"), message])
+    assert "message 2" in str(caught.value)
+    assert "wizard" not in str(caught.value)
+    assert len(served.client.get("/runs", params={"graph": "echo"}).json()["items"]) == before
+
+
 @pytest.mark.parametrize("how", ["at once", "streamed"])
 def test_an_approval_is_told_and_answered_in_the_chat(client: OpenAI, served: Served, how: str) -> None:
     def ask(messages: list[Any]) -> str:

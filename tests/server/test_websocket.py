@@ -1,11 +1,12 @@
 """One WebSocket for many runs: events out; subscriptions, answers and cancels in."""
 
 import json
+import socket as sockets
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.server.graphs import plan, story, talk
+from tests.server.graphs import plan, quick, story, talk
 from tests.server.serving import Served, bearer, said
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -153,6 +154,23 @@ def test_a_stop_tells_subscribers_to_come_back() -> None:
                 hear(socket)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
+
+
+def test_who_floods_from_one_address_does_not_take_the_turns_of_another() -> None:
+    with Served(quick(), requests_per_second=3.0) as served:
+        port = int(served.url.rsplit(":", 1)[1])
+
+        def talk_from(address: str) -> ClientConnection:
+            from_there = sockets.create_connection(("127.0.0.1", port), source_address=(address, 0))
+            return connect(f"ws://127.0.0.1:{port}/ws", sock=from_there)
+
+        def ping(websocket: ClientConnection) -> str:
+            websocket.send(json.dumps({"type": "ping", "ref": 1}))
+            return json.loads(websocket.recv(timeout=10))["type"]
+
+        with talk_from("127.0.0.2") as flood, talk_from("127.0.0.3") as other:
+            assert [ping(flood) for _ in range(12)][-1] == "error"
+            assert ping(other) == "ok"
 
 
 def test_users_are_known_by_header_or_subprotocol_and_see_their_own() -> None:

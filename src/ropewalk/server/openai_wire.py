@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ropewalk.errors import RopewalkError, RunCancelled, RunFailed, RunInterrupted
 from ropewalk.server.answering import Json, malformed
@@ -32,6 +32,9 @@ _AGAIN = (429, 503)
 """Statuses after which the same request may succeed later; the SDK would try others again too, and start more runs."""
 
 
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+
 class CompletionBody(BaseModel):
     """Asks a model to go on with a conversation; what else clients send is ignored."""
 
@@ -42,6 +45,17 @@ class CompletionBody(BaseModel):
     stream: bool = Field(False, description="Send the answer while it is made.")
     stream_options: dict[str, Any] | None = Field(None, description="`include_usage`: tell at the end what was used.")
     metadata: dict[str, str] | None = Field(None, description="`session`: the conversation that the run belongs to.")
+
+    @field_validator("messages")
+    @classmethod
+    def _are_messages(cls, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for number, message in enumerate(messages, 1):
+            role = message.get("role")
+            if role not in _ROLES:
+                raise ValueError(f"message {number} has none of the roles {', '.join(_ROLES)}")
+            if role != "assistant" and message.get("content") is None:
+                raise ValueError(f"message {number} has no content")
+        return messages
 
 
 def add_openai_routes(

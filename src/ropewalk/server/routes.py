@@ -190,7 +190,9 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         status: Annotated[
             list[_STATUSES] | None, BeforeValidator(_given), Query(description="Only runs of these statuses.")
         ] = None,
-        session: Annotated[str | None, Query(description="Only runs of this session.", max_length=200)] = None,
+        session: Annotated[
+            str | None, Query(description="Only runs of this session.", max_length=200, pattern=r"^[^\x00]*$")
+        ] = None,
         after: Annotated[str | None, Query(description="The `next` of the page before.", max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=500, description="At most so many.")] = 100,
     ) -> Response:

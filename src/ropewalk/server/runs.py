@@ -157,6 +157,8 @@ class RunService:
         Raises `GraphNotFound`, `InputInvalid`, `InvalidId`, `RunExists`, `KeyReused`, `SessionBusy`, `LimitReached`.
         """
         drawn = self.graph(graph)
+        if "\0" in (request.session or ""):
+            raise InputInvalid("", [Problem("session", "holds a NUL, which not every store can keep")])
         state = self.inputs(graph).state_of(request.input)
         if request.webhook is not None:
             self.check_webhook(request.webhook)

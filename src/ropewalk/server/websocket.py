@@ -75,6 +75,7 @@ class Conversation:
         self._service = service
         self._keeper = keeper
         self._caller = caller
+        self._asker = caller.owner or (websocket.client.host if websocket.client else "")
         self._turn = asyncio.Lock()
         self._subscriptions: dict[str, tuple[Reader, asyncio.Task[None]]] = {}
 
@@ -107,7 +108,7 @@ class Conversation:
         try:
             message = _read(text if text is not None else received.get("bytes") or b"")
             ref, run_id = message.ref, message.run_id
-            await self._keeper.limiter.ask(self._caller.owner or "websocket")
+            await self._keeper.limiter.ask(self._asker)
             await self._do(message)
         except RopewalkError as error:
             await self._tell("error", run_id, problem_of(error), ref)
