@@ -106,11 +106,14 @@ class ChatWorker:
             chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
             from ropewalk.chat import answering  # noqa: PLC0415  as above
 
-            self.answering = answering.Answering(chat.desk, chat.ways, parts.requests)
+            self.answering = answering.Answering(chat.desk, chat.ways, parts.requests, free=self._free)
             self.ways = chat.ways
         self.graphs = graphs
         opening = None if self.answering is None else self.answering.opening
         self.worker: Worker = Worker(graphs, opening=opening, on_drive=self._on_drive, **options)
+
+    def _free(self) -> int:
+        return self.worker.concurrency - len(self.worker.driving)
 
     def _on_drive(self, record: RunRecord, engine: Engine) -> None:
         if self.broadcasting is not None:
@@ -176,7 +179,7 @@ class Gateway:
         from ropewalk.chat.ordering import OrderingLimits  # noqa: PLC0415
         from ropewalk.chat.pod import Pod  # noqa: PLC0415
         from ropewalk.chat.relay import Relay  # noqa: PLC0415
-        from ropewalk.chat.routes import ChatDoors, Telling  # noqa: PLC0415
+        from ropewalk.chat.routes import Announcing, ChatDoors  # noqa: PLC0415
         from ropewalk.chat.sweeping import Sweep  # noqa: PLC0415
         from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
         from ropewalk.server.policy import policy_of  # noqa: PLC0415
@@ -198,7 +201,7 @@ class Gateway:
             closing=chat.closing,
             sweep=Sweep(chat.service, parts.requests),
         )
-        self.telling = Telling(parts.requests)
+        self.announcing = Announcing(parts.requests)
         self.service = chat.service
         self.parts = parts
         asked = ChatDoors(
@@ -206,7 +209,7 @@ class Gateway:
             pod=self.pod,
             relay=self.relay,
             closing=chat.closing,
-            telling=self.telling,
+            announcing=self.announcing,
             bus=parts.bus,
             keeper=_keeper_of(doors),
             limits=BodyLimits(bytes=doors.max_body_bytes),
@@ -240,7 +243,7 @@ class Gateway:
     async def _before_end(self) -> None:
         await self.pod.close()
         await self.relay.close()
-        await self.telling.close()
+        await self.announcing.close()
         await self.service.close()
         await self.app.state.keeper.limiter.close()
 

@@ -129,3 +129,26 @@ def test_a_user_whose_id_cannot_be_kept_is_refused_at_every_door() -> None:
         assert [(one.status_code, one.json()["code"]) for one in asked] == [(400, "request_unreadable")] * 3
 
     run(talk)
+
+
+def test_a_worker_without_room_leaves_requests_to_others() -> None:
+    async def main() -> None:
+        app.chat.use_store(open_queued_store("memory:"))
+        async with inside([app.chat]) as service:
+            client = await service.pod()
+            worker = service.worker(concurrency=1)
+            tab = service.tab("s")
+            message_id = await post(client, "s", "slow " * 20)
+            await tab.until(lambda: worker.worker.driving)
+            answering = worker.answering
+            assert answering is not None
+            await tab.until(lambda: answering.taken)  # ours, which only wakes
+            taken = answering.taken
+            await asyncio.sleep(0.3)
+            other = to_json({**ASKED, "session_id": "t", "message_id": "m-2"})
+            await service.parts.requests.publish("t", other, message_id="m-2")
+            assert (await tab.ended(message_id)).status == "complete"
+            assert answering.taken - taken <= 1
+            await tab.until(lambda: answering.taken == taken + 1)
+
+    asyncio.run(main())

@@ -7,7 +7,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from ropewalk.chat import chunks
@@ -38,16 +38,21 @@ _BEFORE_ITS_BEGINNING = frozenset({"run_started", "reset"})
 _AGAIN_SECONDS = 1.0
 _FETCH_SECONDS = 5.0
 _FETCHED = 50
+_FULL_SECONDS = 0.05
 _MOST_OPENED = 1000
 
 
 class Answering:
     """The chat's side of one worker."""
 
-    def __init__(self, desk: ChatDesk, ways: Ways, requests: ChatRequests | None) -> None:
+    def __init__(
+        self, desk: ChatDesk, ways: Ways, requests: ChatRequests | None, *, free: Callable[[], int] = lambda: _FETCHED
+    ) -> None:
+        """``free`` tells how many more runs the worker has room for: no more requests are fetched."""
         self._desk = desk
         self._ways = ways
         self._requests = requests
+        self._free = free
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
         self._opened: dict[str, Sequence[tuple[int, bytes]]] = {}
@@ -153,7 +158,11 @@ class Answering:
 
     async def _take_requests(self, requests: ChatRequests) -> None:
         while True:
-            deliveries = await requests.fetch(most=_FETCHED, at_most_seconds=_FETCH_SECONDS)
+            free = min(_FETCHED, self._free())
+            if free < 1:
+                await asyncio.sleep(_FULL_SECONDS)
+                continue
+            deliveries = await requests.fetch(most=free, at_most_seconds=_FETCH_SECONDS)
             for trouble in await asyncio.gather(*map(self._take, deliveries), return_exceptions=True):
                 if trouble is not None:  # it is handed out again, five times at most
                     log.warning("a request could not be taken", exc_info=trouble)

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from ropewalk.chat.noted import Noted, noted_in
 from ropewalk.chat.requests import ChatContext, WorkflowRequest
-from ropewalk.chat.telling import Telling, answer_in, text_of
+from ropewalk.chat.telling import Telling, answer_in
 from ropewalk.contracts import RunRecord
 from ropewalk.contracts.session_registry import SessionRegistry
 from ropewalk.core.facts import read_entry
@@ -29,7 +29,7 @@ from ropewalk.errors import (
 )
 from ropewalk.events import Event
 from ropewalk.ids import checked_token
-from ropewalk.server.chat_replies import Reply, notice, reply_in, value_of
+from ropewalk.server.chat_replies import Reply, notice, reply_in, text_of, value_of
 from ropewalk.server.owned import Caller
 from ropewalk.server.runs import Request, RunService
 from ropewalk.server.sessions import OnBusy

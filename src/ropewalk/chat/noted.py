@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from ropewalk.chat.telling import text_of
+from ropewalk.server.chat_replies import text_of
 
 KEY = "chat"
 """Of the run's note."""

@@ -58,7 +58,7 @@ class DecisionBody(BaseModel):
     value: Any = None
 
 
-class Telling:
+class Announcing:
     """Tells workers of messages, again and again until the bus has them."""
 
     def __init__(self, requests: ChatRequests) -> None:
@@ -98,7 +98,7 @@ class ChatDoors:
     pod: Pod
     relay: Relay
     closing: Closing
-    telling: Telling
+    announcing: Announcing
     bus: PodBus
     keeper: Doorkeeper
     limits: BodyLimits
@@ -116,12 +116,14 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
     ) -> Response:
         """Take a message; it is durable when 202 is sent. The answer goes to every stream of the session."""
         given = await _read(request, SendBody, limits)
+        if idempotency_key is not None and not idempotency_key.strip():
+            raise RequestUnreadable("Idempotency-Key", "it is empty")
         asked = _request_of(given, idempotency_key)
         accepted = await desk.send(caller, asked, key=idempotency_key)
         relay.expect(accepted.message_id)
         pod.expect(asked.session_id, accepted.message_id)
         if accepted.is_new:
-            doors.telling.tell(asked.model_copy(update={"message_id": accepted.message_id}))
+            doors.announcing.tell(asked.model_copy(update={"message_id": accepted.message_id}))
         return _accepted(accepted, asked)
 
     @router.post("/api/chat/{message_id}/cancel", status_code=202, summary="Stop an answer for good")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from ropewalk.events import Event
+from ropewalk.server.chat_replies import text_of
 
 BETWEEN = "\n\n"
 """What stands between the parts."""
@@ -89,15 +90,6 @@ class Telling:
         self._open.pop(node, None)
         if isinstance(text, str) and text:
             self._settled.append(text)
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    """Return a message's text, whether its content is text or parts."""
-    told = message.get("content")
-    if isinstance(told, list):
-        parts = [_object(part) for part in cast("list[Any]", told)]
-        return "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
-    return told if isinstance(told, str) else ""
 
 
 def answer_in(messages: Sequence[Any], asked: str) -> str | None:
