@@ -203,7 +203,7 @@ def test_a_key_is_one_message_however_often_it_comes() -> None:
         body = {"session_id": "s", "user_id": "ann", "message": "another"}
         reused = await chat.client.post("/api/chat", json=body, headers={"idempotency-key": "k1"})
         assert (reused.status_code, reused.json()["code"]) == (422, "key_reused")
-        empty = await chat.client.post("/api/chat", json=body, headers={"idempotency-key": " "})
+        empty = await chat.client.post("/api/chat", json=body, headers={"idempotency-key": ""})
         assert (empty.status_code, empty.json()["code"]) == (400, "request_unreadable")
 
     run(talk)
