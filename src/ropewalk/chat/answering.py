@@ -1,6 +1,6 @@
 """What makes a worker answer chats: before a run begins, while it is driven, and when a stranger's pod asks.
 
-1. A run whose turn has not come is given back; one whose turn has come begins with the session's history.
+1. A run begins with its session's history; that its turn has come, the worker has seen to (`workers/driving.py`).
 2. While it is driven, a writer tells the session what it says (`chat/writing.py`).
 3. Requests on the bus are admitted to the store, once each. For ours that has happened: they only wake.
 """
@@ -84,8 +84,8 @@ class Answering:
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
-    async def opening(self, record: RunRecord, engine: Engine) -> Sequence[Fact] | float:
-        """Return what a run of a chat begins with, or for how long it is to be left alone."""
+    async def opening(self, record: RunRecord, engine: Engine) -> Sequence[Fact]:
+        """Return what a run of a chat begins with; nothing for one that has begun, or is no chat's."""
         if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
         kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)

@@ -226,7 +226,7 @@ class Pod:
         """Let every stream end; the clients come back elsewhere with their cursors."""
         for viewer in self.viewers:
             viewer.end(ENDED_BY_US)
-        tasks = {task for task in (self._keeper, self._beside) if task is not None}
+        tasks = {task for task in (self._keeper, self._beside, *self._beginning) if task is not None}
         for task in tasks:
             task.cancel()
         if tasks:
