@@ -30,7 +30,8 @@ def main() -> None:
     try:
         repeat = _prepare(does, arguments)
     except ImportError as error:
-        _answer(answers, {"not_run": f"cannot be imported: {error}"})
+        why = str(error).replace(f" ({error.path})", "")  # the page names no place of the machine it was made on
+        _answer(answers, {"not_run": f"cannot be imported: {why}"})
         return
     except Exception as error:  # noqa: BLE001  whatever a contestant raises is its answer
         _answer(answers, _failure(error))
