@@ -1,6 +1,7 @@
 """Time: retries with backoff, timers that outlive the process, concurrency, nodes that never wait."""
 
 import asyncio
+import statistics
 import time
 
 import pytest
@@ -120,13 +121,14 @@ def test_a_run_that_never_waits_lets_others_have_their_turn(store):
         graph.add_edge(START, "turn")
         graph.add_router_edge("turn", lambda: END if stop else "turn", routes=["turn", END])
         run = graph.start()
-        longest, last = 0.0, time.thread_time()  # what other programs take of the machine is not the loop's doing
+        waits, last = [], time.thread_time()  # what other programs take of the machine is not the loop's doing
         for _ in range(30):
             await asyncio.sleep(0)
-            longest, last = max(longest, time.thread_time() - last), time.thread_time()
+            waits.append(time.thread_time() - last)
+            last = time.thread_time()
         stop.append(True)
         await run
-        assert longest < 0.5
+        assert statistics.median(waits) < 0.1  # the longest tells of the garbage collector, too
 
     asyncio.run(main())
 
