@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.properties.virtual import VirtualLoop
 
 from ropewalk.chat import stream
 from ropewalk.chat.stream import ChatStream
@@ -38,7 +39,8 @@ def followed(takes: float, monkeypatch: pytest.MonkeyPatch, pieces: int = 20) ->
         async with asyncio.timeout(5):
             await following
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
     return viewers[0], taken
 
 
