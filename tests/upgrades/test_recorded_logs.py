@@ -5,11 +5,12 @@ The recordings are made by `record.py`, one folder a release.
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from tests.upgrades.record import to_the_end
+from tests.upgrades.record import FLOW, forget_the_place, to_the_end
 from tests.upgrades.recorded_graph import Recorded, draw
 
 from ropewalk.contracts import NewRun
@@ -72,6 +73,29 @@ def test_a_recording_covers_every_type_of_entry_and_every_status(version):
         "question",
         "approval",
     }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", ["runs.json", "runs.db"])
+def test_a_recording_names_no_place_of_the_machine_that_made_it(version, name):
+    found = re.findall(rb'File [\\"]+([^\\"]+)', (HERE / version / name).read_bytes())
+    assert {*found} == {FLOW.encode()}
+
+
+def test_a_recorder_forgets_where_it_was(tmp_path):
+    async def main():
+        store = SqliteRunStore(tmp_path / "runs.db")
+        new = NewRun(run_id="r", graph="recorded", plan="recorded", status="FAILED", at=1.0)
+        await store.create(new, [b'{"trace":"  File \\"/home/ann/flow.py\\", line 1"}', "ünïcode ✓".encode()])
+        await store.close()
+        forget_the_place(tmp_path / "runs.db", "/home/ann/flow.py")
+        store = SqliteRunStore(tmp_path / "runs.db")
+        traced = b'{"trace":"  File \\"/app/flow.py\\", line 1"}'
+        assert await store.read("r") == [(1, traced), (2, "ünïcode ✓".encode())]
+        await store.close()
+
+    asyncio.run(main())
+    assert b"/home/ann" not in (tmp_path / "runs.db").read_bytes()
 
 
 @pytest.mark.parametrize(("version", "run_id"), EVERY_RUN)
