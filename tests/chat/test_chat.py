@@ -11,6 +11,7 @@ from tests.chat import app
 from tests.chat.inside import Inside, inside
 from tests.chat.tab import Tab, history, post
 
+import ropewalk
 from ropewalk.chat import pod as pods
 from ropewalk.chat.chunks import Head
 from ropewalk.chat.outlet import Outlet, Told, Ways
@@ -307,6 +308,15 @@ def test_a_stream_has_the_headers_of_the_contract() -> None:
                 "x-accel-buffering": "no",
             }
             assert answer.headers["cache-control"].startswith("no-cache")
+
+    run(talk)
+
+
+def test_a_pod_s_health_may_be_asked_for_without_a_body_and_its_document_tells_the_package_s_version() -> None:
+    async def talk(chat: Chat) -> None:
+        answer = await chat.client.head("/health")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert (await chat.client.get("/openapi.json")).json()["info"]["version"] == ropewalk.__version__
 
     run(talk)
 

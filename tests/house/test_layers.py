@@ -35,8 +35,8 @@ ACTING = (
     "picture raised reading run signatures step turns"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving following inputs limits measuring overhearing owned policy "
-    "posting problems runs sessions views waiting webhooks"
+    "__init__ auth channel chat chat_replies driving example following inputs limits measuring overhearing owned "
+    "policy posting problems runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
     "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "

@@ -11,6 +11,9 @@ import pytest
 from tests.server.graphs import plan, quick, talk
 from tests.server.serving import Served, bearer, said, until
 
+import ropewalk
+from ropewalk import END, START, Graph, GraphState, History
+
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
@@ -240,7 +243,10 @@ def test_a_step_is_done_again_in_a_run_that_keeps_what_was_before(served: Served
     again = served.wait(retried["run_id"], "PAUSED")
     assert again["state"]["log"] == ["planned Ulm"]
     assert (again["parent"], again["fork_at"]) == (run_id, 1)
-    problem(served.client.post(f"/runs/{run_id}/retry", json={"step": "nobody"}), 404, "entry_not_found")
+    unknown = served.client.post(f"/runs/{run_id}/retry", json={"step": "prepar"})
+    told = problem(unknown, 404, "step_not_found")
+    assert told["step"] == "prepar"
+    assert "Did you mean 'prepare'? Known: prepare, travel, prepare#1, travel#1." in told["detail"]
 
 
 def test_a_run_is_cancelled_and_deleted(served: Served) -> None:
@@ -405,3 +411,41 @@ def test_a_stream_of_a_run_that_was_deleted_says_so(served: Served) -> None:
             served.client.delete(f"/runs/{run_id}")
     assert types[-1] == "end"
     assert said([one])[0].data["data"] == {"reason": "run_not_found"}
+
+
+@pytest.mark.parametrize(("after", "header"), [("2", None), (None, "2.7"), ("1", "0")])
+def test_who_comes_back_to_a_run_that_was_deleted_meanwhile_is_told_its_end(
+    served: Served, after: str | None, header: str | None
+) -> None:
+    run_id = served.start("talk")
+    served.wait(run_id, "PAUSED")
+    served.client.delete(f"/runs/{run_id}")
+    opening, end = served.follow(run_id, after, header=header)
+    assert opening.raw == f"retry: 1000\nid: {header or after}\n\n"
+    assert (end.type, end.id, end.data["data"]) == ("end", header or after, {"reason": "run_not_found"})
+    problem(served.client.get(f"/runs/{run_id}/events"), 404, "run_not_found")  # nobody has been told anything of it
+    problem(served.client.get(f"/runs/{run_id}/events", headers={"last-event-id": "x"}), 404, "run_not_found")
+
+
+def test_the_server_s_health_may_be_asked_for_without_a_body(served: Served) -> None:
+    answer = served.client.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(served.client.get("/health").content))
+
+
+def test_the_document_of_the_api_tells_the_package_s_version(served: Served) -> None:
+    assert served.client.get("/openapi.json").json()["info"]["version"] == ropewalk.__version__
+
+
+def test_a_graph_s_example_starts_a_run_though_its_input_needs_fields() -> None:
+    class Order(GraphState):
+        log: History[str]
+        size: int
+        city: str = "Oslo"
+
+    graph = Graph(Order, name="order").add_edge(START, "do").add_edge("do", END)
+    graph.add_node(lambda: {"log": "done"}, name="do")
+    with Served(graph) as running:
+        example = running.client.get("/graphs/order").json()["example"]
+        assert example == {"size": 1, "city": "Oslo"}
+        assert running.wait(running.start("order", example))["status"] == "DONE"

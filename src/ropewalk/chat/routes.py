@@ -173,6 +173,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         """Return messages, oldest first; ``next`` leads to older ones."""
         return Json(await desk.messages(caller, session_id, user_id, after=after, limit=limit))
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Tell how the pod is")
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Return what the contract names."""

@@ -11,7 +11,8 @@ RopewalkError           root.py
 │   └── NodeTimeout, NodeCancelled, RouterCancelled
 ├── runs.py
 │   └── RunError            one run
-│       ├── RunNotFound, RunExists, TurnTaken, RunTaken, RunFinished, RunInterrupted, GraphChanged, EntryNotFound
+│       ├── RunNotFound, RunExists, TurnTaken, RunTaken, RunFinished, RunInterrupted, GraphChanged, EntryNotFound,
+│       │   StepNotFound
 │       ├── RunPaused, RunFailed, RunCancelled      what awaiting a run raises when it did not end well
 │       └── PauseNotFound, AlreadyAnswered, PauseExpired, AnswerInvalid
 ├── stores.py
@@ -68,6 +69,7 @@ from ropewalk.errors.runs import (
     RunNotFound,
     RunPaused,
     RunTaken,
+    StepNotFound,
     TurnTaken,
 )
 from ropewalk.errors.starting import (
@@ -256,6 +258,7 @@ __all__ = [
     "SessionBusy",
     "SessionNotFound",
     "StateMissing",
+    "StepNotFound",
     "StepProblem",
     "StoreCorrupt",
     "StoreFull",

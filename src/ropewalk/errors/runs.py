@@ -156,6 +156,19 @@ class EntryNotFound(RunError):
         super().__init__(run_id, f"Run {run_id!r} has no entry {number}; it has {first} to {last}.")
 
 
+class StepNotFound(RunError):
+    code = "step_not_found"
+
+    def __init__(self, run_id: str, step: str, known: Iterable[str]) -> None:
+        """``known`` are the nodes and steps that have begun."""
+        self.step = step
+        names = [*known]
+        nothing = "" if names else " None of its steps has begun."
+        super().__init__(
+            run_id, f"Run {run_id!r} has no step, and no step of a node, {step!r}.{nothing}{did_you_mean(step, names)}"
+        )
+
+
 class GraphChanged(RunError):
     code = "graph_changed"
 

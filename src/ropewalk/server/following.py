@@ -214,7 +214,7 @@ class Following:
         `LimitReached`.
         """
         self.check(self.readers, owner)
-        cursor = _parsed(after)
+        cursor = parsed_cursor(after)
         engine = await run_of().read()
         newest = max(engine.feed.newest, (record.last, 0))
         channel = self._channels.get(record.run_id)
@@ -328,8 +328,8 @@ def _admit_anybody(_: Iterable[Reader], __: str | None) -> None:
     """Set no limit."""
 
 
-def _parsed(after: str | None) -> Cursor | None:
-    """Return the cursor; None for what is none."""
+def parsed_cursor(after: str | None) -> Cursor | None:
+    """Return the cursor; None for what is none. Nothing at all is the beginning."""
     try:
         return parse_event_id(after or None)
     except ValueError:

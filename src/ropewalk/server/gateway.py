@@ -32,6 +32,7 @@ from ropewalk.server.routes import Doorkeeper, add_routes, new_router
 from ropewalk.server.runs import RunService
 from ropewalk.server.short_way import ShortWay
 from ropewalk.server.stream import Receive, Scope, Send
+from ropewalk.server.told import package_version
 from ropewalk.server.websocket import add_websocket
 
 log = logging.getLogger("ropewalk")
@@ -49,16 +50,21 @@ def create_app(
     limiter: Limiter | None = None,
     body_limits: BodyLimits | None = None,
     lifespan: Lifespan | None = None,
-    version: str = "0",
+    version: str | None = None,
 ) -> FastAPI:
     """Return the app of ``service``; more doors are mounted on it by whoever puts the parts together.
 
-    ``app.state.keeper`` asks who is there, for doors that come later.
+    ``app.state.keeper`` asks who is there, for doors that come later. ``version`` is told by the app's document and to
+    its clients; None is the package's.
     """
     keeper = Doorkeeper(authenticate, None, limiter)
     service.following.check = keeper.limiter.check_streams
     app = FastAPI(
-        title="Ropewalk", version=version, lifespan=lifespan or _lifespan_of(service), docs_url=None, redoc_url=None
+        title="Ropewalk",
+        version=version or package_version(),
+        lifespan=lifespan or _lifespan_of(service),
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.keeper, app.state.service = keeper, service
     router = new_router()

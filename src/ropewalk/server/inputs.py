@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from ropewalk.core.graph import Graph
 from ropewalk.errors import InputInvalid, Problem, StateMissing, did_you_mean
+from ropewalk.server.example import example_of
 
 
 class Inputs:
@@ -36,8 +37,11 @@ class Inputs:
         return schema | ({"required": needed} if needed else {})
 
     def example(self) -> dict[str, Any]:
-        """Return the values that are used where the input leaves them out."""
-        return self._held
+        """Return a whole input: the values that are used where it leaves them out, and made ones where it must not."""
+        schema = self.schema()
+        fields = schema.get("properties", {})
+        usual = {name: field["default"] for name, field in fields.items() if "default" in field}
+        return {**example_of(schema), **usual, **self._held}
 
     def state_of(self, given: Mapping[str, Any] | None) -> BaseModel | None:
         """Return the initial state, or None for a graph without one. Raises `InputInvalid`."""

@@ -19,6 +19,7 @@ _STATUSES: Mapping[str, int] = {
     "run_not_found": 404,
     "pause_not_found": 404,
     "entry_not_found": 404,
+    "step_not_found": 404,
     "page_not_found": 404,
     "session_not_found": 404,
     "message_not_found": 404,
@@ -53,7 +54,7 @@ _STATUSES: Mapping[str, int] = {
     "store_corrupt": 503,
     "store_too_new": 503,
 }
-_TOLD = ("run_id", "pause_id", "session", "graph", "field", "by", "at", "limit", "status")
+_TOLD = ("run_id", "pause_id", "session", "graph", "step", "field", "by", "at", "limit", "status")
 """Attributes of errors that are told beside the message."""
 
 

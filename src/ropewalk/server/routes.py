@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, Field
 from starlette.requests import HTTPConnection
 
-from ropewalk.errors import RequestMalformed
+from ropewalk.errors import RequestMalformed, RunNotFound
 from ropewalk.server.answering import Json, ProblemRoute
 from ropewalk.server.auth import Authenticate, Credentials, let_anybody_in
 from ropewalk.server.bodies import (
@@ -23,12 +23,13 @@ from ropewalk.server.bodies import (
     StartBody,
     read_body,
 )
+from ropewalk.server.following import parsed_cursor
 from ropewalk.server.limits import Limiter
 from ropewalk.server.owned import Caller
 from ropewalk.server.policy import DoorPolicy
 from ropewalk.server.runs import Request as RunRequest
 from ropewalk.server.runs import RunService
-from ropewalk.server.stream import EventStream
+from ropewalk.server.stream import EventStream, stream_of_nothing
 from ropewalk.server.told import EXAMPLES, answers, body_of, sse_answer, text_answer
 
 MAX_KEY_LENGTH = 500
@@ -97,6 +98,7 @@ def add_routes(
     """Put every route of ``service`` on ``router``."""
     limits = body_limits or BodyLimits()
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Tell whether the server answers", responses=answers(200, "health"))
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
         return Json({"status": "ok"})
@@ -265,7 +267,14 @@ def _add_looks(router: APIRouter, service: RunService, keeper: Doorkeeper) -> No
         ] = None,
     ) -> Any:
         """Everything behind a cursor, then what happens, as server-sent events; see the documentation of streams."""
-        return EventStream(await service.follow(caller, run_id, last_event_id or after, through=until == "end"))
+        cursor = last_event_id or after or None
+        try:
+            return EventStream(await service.follow(caller, run_id, cursor, through=until == "end"))
+        except RunNotFound:  # who has a cursor knew the run: it was deleted, and a browser must not ask for ever
+            known = parsed_cursor(cursor)
+            if cursor is None or known is None:
+                raise
+            return stream_of_nothing(run_id, known)
 
 
 def _add_acts(router: APIRouter, service: RunService, keeper: Doorkeeper, limits: BodyLimits) -> None:

@@ -25,7 +25,6 @@ from ropewalk.core.origin import Origin
 from ropewalk.core.picture import Form
 from ropewalk.core.run import Run
 from ropewalk.errors import (
-    EntryNotFound,
     GraphNotFound,
     InputInvalid,
     InvalidId,
@@ -36,6 +35,7 @@ from ropewalk.errors import (
     RopewalkError,
     RunExists,
     RunNotFound,
+    StepNotFound,
 )
 from ropewalk.ids import checked_run_id, new_run_id
 from ropewalk.server.driving import Driving
@@ -388,20 +388,21 @@ class RunService:
         return await self.fork(caller, run_id, at, updates)
 
     async def _before(self, run_id: str, step: str) -> int:
-        """Return the entry before the first one that tells of a step, or of the newest step of a node."""
+        """Return the entry before the first one that tells of a step, or of the newest step of a node. Raises
+        `StepNotFound`.
+        """
         begun: dict[str, int] = {}
-        newest: str | None = None
-        last = 0
+        newest: dict[str, str] = {}
         for number, body in await self.store.read(run_id):
-            entry, last = read_entry(number, body), number
+            entry = read_entry(number, body)
             this = entry.data.get("step")
             if this is not None:
                 begun.setdefault(this, number)
-                if step in (this, entry.node):
-                    newest = this
-        if newest is None:
-            raise EntryNotFound(run_id, 0, 1, last)
-        return begun[newest] - 1
+                newest |= {this: this} if entry.node is None else {entry.node: this, this: this}
+        if step not in newest:
+            nodes = [name for name in newest if name not in begun]
+            raise StepNotFound(run_id, step, [*nodes, *begun])
+        return begun[newest[step]] - 1
 
     async def delete(self, caller: Caller, run_id: str) -> None:
         """Forget the run; what is in flight is stopped first."""

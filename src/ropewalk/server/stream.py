@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
+from ropewalk.server.channel import Cursor
 from ropewalk.server.following import Reader
 
 Scope = MutableMapping[str, Any]
@@ -44,9 +45,7 @@ class EventStream(Response):
         reader.task = asyncio.current_task()
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            entry, n = reader.cursor
-            cursor = f"{entry}.{n}" if n else str(entry)
-            opening = b"retry: %d\nid: %b\n\n" % (self._retry, cursor.encode())
+            opening = _opening(reader.cursor, self._retry)
             await _body(send, opening + b"".join([frame.sse for frame in reader.opening]))
             while (said := await reader.take()) is not None:
                 data = said.data
@@ -70,23 +69,39 @@ def farewell(reader: Reader) -> bytes:
     """Return the event that tells a reader why its stream ends before its run; nothing where the run has told it."""
     if reader.why == "ended":
         return b""
-    kind = b"end" if reader.why == "gone" else b"reconnect"
-    told = farewell_data(reader)
-    return b"event: %b\nid: %b\ndata: %b\n\n" % (kind, told["id"].encode(), to_json(told))
+    return _sse(farewell_data(reader))
 
 
 def farewell_data(reader: Reader) -> dict[str, Any]:
     """Return the same as an object."""
-    entry, n = reader.cursor
-    kind = "end" if reader.why == "gone" else "reconnect"
-    data = {"reason": "run_not_found" if reader.why == "gone" else reader.why}
-    return {
-        "run_id": reader.run_id,
-        "id": f"{entry}.{n}" if n else str(entry),
-        "type": kind,
-        "node": None,
-        "data": data,
-    }
+    if reader.why == "gone":
+        return _farewell(reader.run_id, reader.cursor, "end", "run_not_found")
+    return _farewell(reader.run_id, reader.cursor, "reconnect", reader.why)
+
+
+def stream_of_nothing(run_id: str, cursor: Cursor) -> Response:
+    """Return what a reader is sent who comes back with a cursor to a run that is not there any more: its end."""
+    body = _opening(cursor, RETRY_MILLISECONDS) + _sse(_farewell(run_id, cursor, "end", "run_not_found"))
+    response = Response(body)
+    response.raw_headers += HEADERS
+    return response
+
+
+def _opening(cursor: Cursor, retry_milliseconds: int) -> bytes:
+    return b"retry: %d\nid: %b\n\n" % (retry_milliseconds, _id_of(cursor).encode())
+
+
+def _id_of(cursor: Cursor) -> str:
+    entry, n = cursor
+    return f"{entry}.{n}" if n else str(entry)
+
+
+def _farewell(run_id: str, cursor: Cursor, kind: str, reason: str) -> dict[str, Any]:
+    return {"run_id": run_id, "id": _id_of(cursor), "type": kind, "node": None, "data": {"reason": reason}}
+
+
+def _sse(told: dict[str, Any]) -> bytes:
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (told["type"].encode(), told["id"].encode(), to_json(told))
 
 
 async def _body(send: Send, data: bytes, *, more: bool = True) -> None:

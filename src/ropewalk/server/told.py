@@ -1,5 +1,6 @@
 """What the OpenAPI document tells of each route: its answers, its body, an example of each."""
 
+from importlib import metadata
 from typing import Any
 
 from pydantic import BaseModel
@@ -84,6 +85,14 @@ _REASONS = {
     431: "The headers are too large",
     503: "The store cannot be reached",
 }
+
+
+def package_version() -> str:
+    """Return which version of the package serves; ``0+source`` where it is not installed."""
+    try:
+        return metadata.version("ropewalk")
+    except metadata.PackageNotFoundError:
+        return "0+source"
 
 
 def answers(status: int, example: str | None, *errors: int) -> dict[int | str, dict[str, Any]]:
