@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ropewalk.chat_settings import Reconnects
 from ropewalk.errors import PartUnknown
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def memory_parts() -> ChatParts:
     )
 
 
-def open_parts(bus: str, sessions: str, *, name: str) -> ChatParts:
+def open_parts(bus: str, sessions: str, *, name: str, reconnects: Reconnects | None = None) -> ChatParts:
     """Return the parts behind ``nats://host`` and ``redis://host``; nothing is connected yet.
 
     Raises `PartUnknown`, and `PartMissing` for a driver that is not installed.
@@ -54,12 +55,15 @@ def open_parts(bus: str, sessions: str, *, name: str) -> ChatParts:
     if urlsplit(sessions).scheme not in ("redis", "rediss", "unix"):
         raise PartUnknown("sessions", sessions, ["redis://localhost:6379"])
     from ropewalk.messaging.nats import NatsChatRequests, NatsConnection, NatsLiveEvents, NatsPodBus  # noqa: PLC0415
-    from ropewalk.messaging.redis.async_client import AsyncRedisClient  # noqa: PLC0415  as above
+    from ropewalk.messaging.nats.config import NatsConfig  # noqa: PLC0415  as above
+    from ropewalk.messaging.redis.async_client import AsyncRedisClient  # noqa: PLC0415
     from ropewalk.messaging.redis.chunk_log import RedisChunkLog  # noqa: PLC0415
     from ropewalk.messaging.redis.config import RedisConfig  # noqa: PLC0415
     from ropewalk.messaging.redis.session_registry import RedisSessionRegistry  # noqa: PLC0415
 
-    connection = NatsConnection(bus, name=name)
+    again = reconnects or Reconnects()
+    config = NatsConfig(bus, most_reconnects=again.most, reconnect_seconds=again.wait_seconds)
+    connection = NatsConnection(config, name=name)
     client = AsyncRedisClient(RedisConfig(sessions))
     return ChatParts(
         requests=NatsChatRequests(connection),

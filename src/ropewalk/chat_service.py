@@ -189,7 +189,9 @@ class Gateway:
             chunks=settings.most_chunks,
             max_age_seconds=settings.buffer_seconds,
             missing_seconds=settings.missing_seconds,
+            cleanup_seconds=settings.cleanup_seconds,
         )
+        self._settings = settings
         self._listener: Listener | None = None
         self.relay = Relay(settings.pod_id, chat.service, chat.ways, limits)
         self.pod = Pod(
@@ -213,6 +215,7 @@ class Gateway:
             bus=parts.bus,
             keeper=_keeper_of(doors),
             limits=BodyLimits(bytes=doors.max_body_bytes),
+            stuck_seconds=settings.write_seconds,
         )
         policy = policy_of(doors.allowed_hosts, doors.allowed_origins, checks_hosts=not doors.asks_who)
         self.app = create_pod_app(asked, policy)
@@ -230,14 +233,14 @@ class Gateway:
         """Bind the socket; port 0 is any free one. Raises OSError."""
         from ropewalk.server.listening import open_socket  # noqa: PLC0415  the extra is loaded by who serves
 
-        return open_socket(host, port)
+        return open_socket(host, port, dead_seconds=self._settings.write_seconds)
 
     async def serve(self, listening: socket.socket) -> None:
         """Answer until `stop`, or a signal to this process; then send the clients to other pods."""
         from ropewalk.server.listening import Listener  # noqa: PLC0415  as above
 
         await self.pod.start()
-        self._listener = Listener(self.app, before_end=self._before_end)
+        self._listener = Listener(self.app, before_end=self._before_end, read_seconds=self._settings.read_seconds)
         await self._listener.serve(sockets=[listening])
 
     async def _before_end(self) -> None:

@@ -13,6 +13,25 @@ DEFAULT_BUS = "nats://localhost:4222"
 _POLICIES = ("reject", "queue", "interrupt", "parallel")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+_LEAST_WAIT_SECONDS = 0.01
+_MEANINGS = {
+    "SERVER_READ_TIMEOUT": "a request has so long to be whole, headers and body; 0: as if it were not set",
+    "SERVER_WRITE_TIMEOUT": "a client that takes nothing for so long is given up; it ends no stream that is read, "
+    "which is what it did to the contract's pods; 0: as if it were not set",
+    "NATS_MAX_RECONNECTS": "a connection that was lost is tried so often again, at each server; -1: for ever",
+    "NATS_RECONNECT_WAIT": "the pause between two such tries",
+    "BUFFER_CLEANUP_INTERVAL": "chunks that wait for a missing one are looked after so often, twice a second at most",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconnects:
+    """How a lost connection to NATS is made again."""
+
+    most: int = -1
+    """NATS_MAX_RECONNECTS: tries at each server; -1: for ever."""
+    wait_seconds: float = 0.25
+    """NATS_RECONNECT_WAIT: between two of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +64,14 @@ class ChatSettings:
     """BUFFER_MAX_AGE."""
     missing_seconds: float = 30.0
     """BUFFER_MISSING_CHUNK_TIMEOUT."""
+    cleanup_seconds: float = 0.0
+    """BUFFER_CLEANUP_INTERVAL: how long apart buffers are looked after; at each of the pod's ticks at most."""
+    read_seconds: float | None = None
+    """SERVER_READ_TIMEOUT: for a whole request; None: as long as the doors give its headers and its body."""
+    write_seconds: float | None = None
+    """SERVER_WRITE_TIMEOUT: how long a client may take nothing; None: as long as the doors let it."""
+    reconnects: Reconnects = Reconnects()
+    """NATS_MAX_RECONNECTS, NATS_RECONNECT_WAIT."""
 
 
 def read_chat_settings(environ: Mapping[str, str]) -> ChatSettings:
@@ -67,7 +94,27 @@ def read_chat_settings(environ: Mapping[str, str]) -> ChatSettings:
         most_chunks=_whole(environ, "BUFFER_MAX_CHUNKS", 10_000),
         buffer_seconds=_seconds(environ, "BUFFER_MAX_AGE", 300.0),
         missing_seconds=_seconds(environ, "BUFFER_MISSING_CHUNK_TIMEOUT", 30.0),
+        cleanup_seconds=_seconds(environ, "BUFFER_CLEANUP_INTERVAL", 0.0),
+        read_seconds=_seconds(environ, "SERVER_READ_TIMEOUT", 0.0) or None,
+        write_seconds=_seconds(environ, "SERVER_WRITE_TIMEOUT", 0.0) or None,
+        reconnects=_reconnects(environ),
     )
+
+
+def told_settings(environ: Mapping[str, str]) -> list[str]:
+    """Say what names of the contract mean here whose meaning is not plain, of those that are set."""
+    given = {name: environ.get(name, "").strip() for name in _MEANINGS}
+    return [f"{name}={given[name]}: {meaning}" for name, meaning in _MEANINGS.items() if given[name]]
+
+
+def _reconnects(environ: Mapping[str, str]) -> Reconnects:
+    given = environ.get("NATS_MAX_RECONNECTS", "").strip()
+    if re.fullmatch(r"(-?[0-9]{1,9})?", given, re.ASCII) is None:
+        raise ValueError(f"NATS_MAX_RECONNECTS is {given!r}; it is a whole number, or -1 for as often as it takes.")
+    wait = _seconds(environ, "NATS_RECONNECT_WAIT", Reconnects().wait_seconds)
+    if wait < _LEAST_WAIT_SECONDS:
+        raise ValueError("NATS_RECONNECT_WAIT is shorter than 10ms; a server that starts would be flooded with tries.")
+    return Reconnects(most=max(-1, int(given or -1)), wait_seconds=wait)
 
 
 def pod_id_of(given: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ropewalk.chat_settings import Reconnects
 from ropewalk.errors import PartUnknown
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class LiveBus:
         await self.connection.close()
 
 
-def open_live(bus: str, *, name: str) -> LiveBus:
+def open_live(bus: str, *, name: str, reconnects: Reconnects | None = None) -> LiveBus:
     """Return what carries live events over ``nats://host``; nothing is connected yet. Monitoring shows ``name``.
 
     Raises `PartUnknown`, and `PartMissing` for a driver that is not installed.
@@ -34,6 +35,9 @@ def open_live(bus: str, *, name: str) -> LiveBus:
     if urlsplit(bus).scheme not in ("nats", "tls"):
         raise PartUnknown("bus", bus, ["nats://localhost:4222"])
     from ropewalk.messaging.nats import NatsConnection, NatsLiveEvents  # noqa: PLC0415  loads what is used, no more
+    from ropewalk.messaging.nats.config import NatsConfig  # noqa: PLC0415  as above
 
-    connection = NatsConnection(bus, name=name)
+    again = reconnects or Reconnects()
+    config = NatsConfig(bus, most_reconnects=again.most, reconnect_seconds=again.wait_seconds)
+    connection = NatsConnection(config, name=name)
     return LiveBus(live=NatsLiveEvents(connection), connection=connection)

@@ -76,11 +76,16 @@ class Crew:
 
     def run(self, command: Sequence[str], **environ: str) -> tuple[int, Any]:
         """Run a `ropewalk` command to its end; return its exit code and what it told, as JSON."""
+        code, told = self.said(command, **environ)
+        return code, json.loads(told)
+
+    def said(self, command: Sequence[str], **environ: str) -> tuple[int, str]:
+        """Do the same; return what it told as it is."""
         arguments = [sys.executable, "-m", "ropewalk.cli", *command]
         done = subprocess.run(
             arguments, capture_output=True, env=self._environ | environ, cwd=self._folder, check=False, timeout=30
         )
-        return done.returncode, json.loads(done.stdout or done.stderr)
+        return done.returncode, (done.stdout or done.stderr).decode()
 
     def stranger(self, program: str, **environ: str) -> Process:
         file = Path(__file__).parent / "strangers" / program

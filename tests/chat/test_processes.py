@@ -278,6 +278,14 @@ def test_the_doctor_looks_at_the_parts_and_says_what_to_do(
         assert (status, [one["problem"] for one in found]) == (1, ["bus", "sessions"])
         assert all(one["do"] for one in found)
         assert own_nats.password not in str(found)
-        status, told = service.run(["doctor", "--json", "--store", store], SERVER_PORT="many")
-        assert status == 2
-        assert "SERVER_PORT" in str(told)
+        for name in ("SERVER_PORT", "NATS_MAX_RECONNECTS"):
+            status, told = service.run(["doctor", "--json", "--store", store], **{name: "many"})
+            assert status == 2
+            assert name in str(told)
+
+
+def test_the_doctor_says_what_a_name_of_the_contract_means_here(tmp_path: Path, postgres_url: str) -> None:
+    with crew(tmp_path, store=postgres_url, bus="", sessions="") as service:
+        status, told = service.said(["doctor", "--store", postgres_url], SERVER_WRITE_TIMEOUT="30s")
+        assert status == 0
+        assert "SERVER_WRITE_TIMEOUT=30s: a client that takes nothing for so long is given up" in told

@@ -13,9 +13,11 @@ from ropewalk.chat.stream import ChatStream
 from ropewalk.chat.viewer import TOO_SLOW, Viewer
 
 
-def followed(takes: float, monkeypatch: pytest.MonkeyPatch, pieces: int = 20) -> tuple[Viewer, list[bytes]]:
+def followed(
+    takes: float, monkeypatch: pytest.MonkeyPatch, pieces: int = 20, stuck_seconds: float | None = None
+) -> tuple[Viewer, list[bytes]]:
     """Follow for some pieces with a client that takes one in ``takes`` seconds; return its viewer, and what it took."""
-    monkeypatch.setattr(stream, "_STUCK_SECONDS", 0.1)
+    monkeypatch.setattr(stream, "_STUCK_SECONDS", 0.1 if stuck_seconds is None else 3600)
     taken: list[bytes] = []
     viewers: list[Viewer] = []
 
@@ -30,7 +32,7 @@ def followed(takes: float, monkeypatch: pytest.MonkeyPatch, pieces: int = 20) ->
             taken.append(message["body"])
 
     async def main() -> None:
-        response: Any = ChatStream(None, connecting())  # type: ignore[reportArgumentType]
+        response: Any = ChatStream(None, connecting(), stuck_seconds=stuck_seconds)  # type: ignore[reportArgumentType]
         following = asyncio.create_task(response({}, asyncio.Event().wait, send))
         for number in range(pieces):
             await asyncio.sleep(0.03)
@@ -59,3 +61,8 @@ def test_one_that_takes_what_it_is_sent_goes_on(takes: float, monkeypatch: pytes
     viewer, taken = followed(takes, monkeypatch)
     assert viewer.why == "closing"
     assert b"18" in b"".join(taken)
+
+
+def test_how_long_a_client_may_take_nothing_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, taken = followed(3600, monkeypatch, stuck_seconds=0.1)
+    assert (viewer.why, taken) == (TOO_SLOW, [])

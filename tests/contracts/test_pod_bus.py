@@ -15,6 +15,7 @@ from tests.servers.jetstream import NatsServer
 from ropewalk.errors import InvalidSession
 from ropewalk.messaging.memory import MemoryPodBus, MemoryPodHub
 from ropewalk.messaging.nats import NatsConnection, NatsPodBus
+from ropewalk.messaging.nats.config import NatsConfig
 
 
 class Place:
@@ -209,6 +210,36 @@ def test_a_server_that_is_away_costs_what_was_sent_meanwhile_and_nothing_else(ow
         assert heard == [b"0", b"1"]
         await bus.close()
         await connection.close()
+
+    run(go)
+
+
+@pytest.mark.parametrize("most", [0, 2])
+def test_a_connection_that_may_be_tried_so_often_is_given_up_then_and_says_so(
+    own_nats: NatsServer, most: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        own_nats.stop()
+        connection = NatsConnection(NatsConfig(own_nats.url, most, 0.05), name="test")
+        bus, heard = NatsPodBus(connection), list[bytes]()
+        await bus.listen("pod", heard.append)
+        await asyncio.sleep(0.5)  # one that was never there is not lost
+        own_nats.start()
+        await until(lambda: bus.is_connected)
+        if most:
+            own_nats.kill()
+            own_nats.start()
+            await until(lambda: not caplog.records or bus.is_connected)
+            await settled(bus)
+            bus.publish(["pod"], b"x")
+            await until(lambda: heard == [b"x"])
+        own_nats.kill()
+        await until(lambda: "is given up" in caplog.text)
+        own_nats.start()
+        assert await connection.within(1) is None
+        await bus.close()
+        await connection.close()
+        assert f"NATS_MAX_RECONNECTS is {most}" in caplog.text
 
     run(go)
 

@@ -157,6 +157,26 @@ def test_a_body_that_never_ends_holds_no_connection(monkeypatch: pytest.MonkeyPa
         assert time.monotonic() - began < 3
 
 
+def test_a_body_of_which_a_byte_comes_now_and_then_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "BODY_SECONDS", 0.5)
+    with Served(quick()) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            head = b"POST /graphs/quick/runs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            connection.sendall(head + b"content-length: 1000\r\n\r\n{")
+            connection.settimeout(0.05)
+            began, is_open = time.monotonic(), True
+            while is_open:
+                assert time.monotonic() - began < 5, "the connection is still held"
+                try:
+                    connection.sendall(b" ")
+                    is_open = connection.recv(1_000) != b""
+                except TimeoutError:
+                    continue
+                except OSError:
+                    is_open = False
+
+
 def test_a_slow_stream_that_is_read_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "HEADER_SECONDS", 0.3)
     monkeypatch.setattr(listening, "BODY_SECONDS", 0.3)

@@ -21,6 +21,8 @@ class OrderingLimits:
     max_age_seconds: float = 300.0
     missing_seconds: float = 30.0
     """How long a message waits for a chunk that is missing."""
+    cleanup_seconds: float = 0.0
+    """How long apart it is looked for what is old."""
 
 
 class Ordering(Generic[T]):

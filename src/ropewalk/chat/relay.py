@@ -41,6 +41,7 @@ class Relay:
         self._over: dict[str, None] = {}
         """Messages that were told here to their end: nothing more of them counts."""
         self._answers: dict[str, _Answer] = {}
+        self._looked_at = float("-inf")
 
     def expect(self, message_id: str) -> None:
         """Listen for the answer to a message that this pod has taken."""
@@ -71,7 +72,10 @@ class Relay:
             answer.queue.put_nowait(one)
 
     def look_around(self, now: float) -> None:
-        """Give up what waits for a chunk that does not come."""
+        """Give up what waits for a chunk that does not come; not more often than is asked for."""
+        if now - self._looked_at < self.orderings.limits.cleanup_seconds:
+            return
+        self._looked_at = now
         for message_id in self.orderings.given_up(now):
             answer = self._answers.get(message_id)
             if answer is not None:

@@ -102,6 +102,8 @@ class ChatDoors:
     bus: PodBus
     keeper: Doorkeeper
     limits: BodyLimits
+    stuck_seconds: float | None = None
+    """How long a client may take nothing; None: as long as streams let it."""
 
 
 def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
@@ -160,7 +162,8 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         user = await desk.enter(caller, session_id, user_id)
         keeper.limiter.check_streams(pod.viewers, user.owner)
         given = last_event_id or after or None
-        return ChatStream(pod, pod.connect(user, session_id, parse_cursor(given) or given))
+        connecting = pod.connect(user, session_id, parse_cursor(given) or given)
+        return ChatStream(pod, connecting, stuck_seconds=doors.stuck_seconds)
 
     @router.get("/api/sessions/{session_id}/messages", summary="Read a session's history")
     async def history(  # pyright: ignore[reportUnusedFunction]

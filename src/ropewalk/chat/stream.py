@@ -20,23 +20,26 @@ _HEADERS = [*HEADERS, (b"connection", b"keep-alive")]
 class ChatStream(Response):
     """The ASGI response that follows one session."""
 
-    def __init__(self, pod: Pod, connecting: AbstractAsyncContextManager[Viewer]) -> None:
+    def __init__(
+        self, pod: Pod, connecting: AbstractAsyncContextManager[Viewer], *, stuck_seconds: float | None = None
+    ) -> None:
         super().__init__()
         self._pod = pod
         self._connecting = connecting
+        self._stuck_seconds = stuck_seconds or _STUCK_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what the client is given, and nothing else: it is gone when it is gone."""
         async with self._connecting as viewer:
             watcher = asyncio.create_task(_until_it_leaves(receive, viewer))
-            patience = _Patience(viewer)
+            patience = _Patience(viewer, self._stuck_seconds)
             try:
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._pass_on(viewer, send)
                 if viewer.why != _GONE:
                     goodbye = event("reconnect", {"reason": viewer.why})
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_STUCK_SECONDS):
+                        async with asyncio.timeout(self._stuck_seconds):
                             await _body(send, goodbye, more=False)
             except asyncio.CancelledError:
                 if not patience.is_over and (viewer.sending is None or viewer.why != TOO_SLOW):
@@ -59,13 +62,14 @@ class ChatStream(Response):
 class _Patience:
     """Looks now and then whether a client still takes something: a timeout for each piece would cost as much as it."""
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, seconds: float) -> None:
         self.is_over = False
         self._viewer = viewer
         self._loop = asyncio.get_running_loop()
         self._sent = -1
         """How much it had at the last look, if more was being sent then."""
-        self._timer = self._loop.call_later(_STUCK_SECONDS, self._look)
+        self._seconds = seconds
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         viewer = self._viewer
@@ -76,7 +80,7 @@ class _Patience:
             else:  # it is to end, and does not take what was sent before
                 viewer.sending.cancel()
         self._sent = viewer.sent if viewer.sending is not None else -1
-        self._timer = self._loop.call_later(_STUCK_SECONDS, self._look)
+        self._timer = self._loop.call_later(self._seconds, self._look)
 
     def end(self) -> None:
         self._timer.cancel()

@@ -69,7 +69,7 @@ def gateway(options: argparse.Namespace) -> int:
 
 async def _gateway(settings: ChatSettings, doors: DoorSettings, screen: Screen) -> int:
     given = served(settings, embedded=False)
-    parts = open_parts(settings.bus, settings.sessions, name=settings.pod_id)
+    parts = open_parts(settings.bus, settings.sessions, name=settings.pod_id, reconnects=settings.reconnects)
     try:
         try:
             pod = Gateway(given.graphs, parts, settings, doors, aliases=given.aliases)

@@ -7,6 +7,7 @@ import os
 from shlex import quote
 
 from ropewalk.chat_checkup import Complaint, check_bus, check_sessions
+from ropewalk.chat_settings import told_settings
 from ropewalk.cli.chat import chat_settings
 from ropewalk.cli.opening import OpenStore, looking, next_command
 from ropewalk.cli.screen import Screen, printable
@@ -37,6 +38,8 @@ async def _doctor(options: argparse.Namespace, screen: Screen) -> int:
         about_runs = [_data(stuck, where.choice) for stuck in found]
         print(json.dumps(about_parts + about_runs, ensure_ascii=False, indent=2))
     else:
+        for told in told_settings(os.environ):
+            screen.line(printable(f"setting   {told}"))
         for one in complaints:
             screen.line(printable(f"{one.part:<9} {one.why}"))
             screen.line(printable(f"  do: {one.do}"))

@@ -46,8 +46,12 @@ async def _work(settings: ChatSettings, options: argparse.Namespace, screen: Scr
     store, shown = _store_of(graphs, options.store or settings.store)
     bus = options.bus or os.environ.get("NATS_URL") or (None if loaded else settings.bus)
     name = f"worker-{settings.pod_id}"
-    parts = open_parts(bus, settings.sessions, name=name) if bus and may_chat(graphs) else None
-    live = open_live(bus, name=name) if bus and parts is None else None
+    parts = (
+        open_parts(bus, settings.sessions, name=name, reconnects=settings.reconnects)
+        if bus and may_chat(graphs)
+        else None
+    )
+    live = open_live(bus, name=name, reconnects=settings.reconnects) if bus and parts is None else None
     try:
         try:
             works = ChatWorker(

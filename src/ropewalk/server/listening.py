@@ -35,14 +35,17 @@ _TOO_LARGE = (
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """Bind a listening socket; port 0 is any free one. Raises OSError."""
+def open_socket(host: str, port: int, *, dead_seconds: float | None = None) -> socket.socket:
+    """Bind a listening socket; port 0 is any free one. ``dead_seconds``: another time than a minute after which a side
+    that takes nothing is given up. Raises OSError.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio asks for it to send at once
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     dead_after = getattr(socket, "TCP_USER_TIMEOUT", None)
     if dead_after is not None:
-        listening.setsockopt(socket.IPPROTO_TCP, dead_after, _DEAD_MILLISECONDS)
+        milliseconds = _DEAD_MILLISECONDS if dead_seconds is None else max(1, int(dead_seconds * 1000))
+        listening.setsockopt(socket.IPPROTO_TCP, dead_after, milliseconds)
     try:
         listening.bind((host, port))
         listening.listen(_BACKLOG)
@@ -56,10 +59,18 @@ def open_socket(host: str, port: int) -> socket.socket:
 class Listener(uvicorn.Server):
     """Serves one app until it is told to stop."""
 
-    def __init__(self, app: Any, *, before_end: Callable[[], Awaitable[None]], grace_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        before_end: Callable[[], Awaitable[None]],
+        grace_seconds: float = 30.0,
+        read_seconds: float | None = None,
+    ) -> None:
+        """``read_seconds`` is what a whole request has; None: its headers and its body have theirs."""
         config = uvicorn.Config(
             app,
-            http=protocol(),
+            http=protocol(read_seconds),
             ws="websockets-sansio",
             ws_max_size=1024 * 1024,
             log_config=None,
@@ -104,7 +115,7 @@ class Listener(uvicorn.Server):
         self.should_exit = True
 
 
-def protocol() -> type[asyncio.Protocol]:
+def protocol(read_seconds: float | None = None) -> type[asyncio.Protocol]:
     """Return the HTTP protocol: on the C parser where it is installed."""
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415  an optional driver
@@ -112,7 +123,7 @@ def protocol() -> type[asyncio.Protocol]:
         base: Any = H11Protocol
     else:
         base = HttpToolsProtocol
-    return cast("type[asyncio.Protocol]", type("Guarded", (_Guards, base), {}))
+    return cast("type[asyncio.Protocol]", type("Guarded", (_Guards, base), {"guard_seconds": read_seconds}))
 
 
 class _Guards:
@@ -122,10 +133,13 @@ class _Guards:
     transport: Any
     guard_timer: asyncio.TimerHandle | None = None
     guard_size = 0
+    guard_seconds: float | None = None
+    """For a whole request; None: for its headers and its body apart."""
+    guard_in_body = False
 
     def connection_made(self, transport: Any) -> None:
         self._base.connection_made(transport)
-        self._expect(HEADER_SECONDS)
+        self._expect(self.guard_seconds or HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect(None)
@@ -133,16 +147,21 @@ class _Guards:
 
     def data_received(self, data: bytes) -> None:
         if self._reads_headers():
+            self.guard_in_body = False
             self.guard_size += len(data)
             if self.guard_timer is None:
-                self._expect(HEADER_SECONDS)
+                self._expect(self.guard_seconds or HEADER_SECONDS)
         self._base.data_received(data)
         if self._reads_headers():
             if self.guard_size > MAX_HEADER_BYTES:
                 self._give_up(_TOO_LARGE)
             return
         self.guard_size = 0
-        self._expect(BODY_SECONDS if self.cycle is not None and self.cycle.more_body else None)
+        was_in_body, self.guard_in_body = self.guard_in_body, self.cycle is not None and self.cycle.more_body
+        if not self.guard_in_body:
+            self._expect(None)
+        elif not was_in_body and self.guard_seconds is None:  # once: a byte now and then prolongs nothing
+            self._expect(BODY_SECONDS)
 
     @property
     def _base(self) -> Any:

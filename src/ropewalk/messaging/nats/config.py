@@ -14,6 +14,10 @@ class NatsConfig:
     """
 
     url: str = field(repr=False)
+    most_reconnects: int = -1
+    """How often a connection that was lost is tried again, at each server; -1: for ever."""
+    reconnect_seconds: float = 0.25
+    """The pause between two tries."""
 
     def __post_init__(self) -> None:
         for parts in self._parts:

@@ -1,7 +1,7 @@
 """The one connection of a process to NATS: it is made in the background, comes back by itself, and is shared.
 
 1. It is made when somebody first needs it. The driver connects again for ever; where it gives up all the same, as after
-   a refused password, a new client is made.
+   a refused password, a new client is made. With a limit of tries (`NatsConfig`), what the driver gave up stays so.
 2. Subscriptions outlive both.
 3. While it is away nothing is kept for later: what is published is refused, who asks is told after a while.
 """
@@ -20,7 +20,6 @@ from ropewalk.messaging.nats.config import NatsConfig
 from ropewalk.messaging.nats.installed import nats
 
 log = logging.getLogger("ropewalk.messaging.nats")
-_RETRY_SECONDS = 0.25
 _CONNECT_SECONDS = 2
 
 
@@ -142,13 +141,24 @@ class NatsConnection:
                     listening.number = await client.hear(listening.subject, listening.on_message)
                 await self._back()
                 await self._has_ended.wait()
+                if self.config.most_reconnects >= 0:
+                    self._give_up()
+                    return
             except (OSError, nats.errors.Error, TimeoutError) as error:
                 await self._heard_of(error)
             finally:
                 if self._client is not client:
                     with contextlib.suppress(Exception):
                         await client.close()
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(self.config.reconnect_seconds)
+
+    def _give_up(self) -> None:
+        if not self._is_closed:
+            log.error(
+                "NATS at %s is given up: the connection was lost, and NATS_MAX_RECONNECTS is %d. Restart this process.",
+                self.config.shown,
+                self.config.most_reconnects,
+            )
 
     async def _connect(self, client: QuickClient) -> None:
         self._has_ended.clear()
@@ -159,8 +169,9 @@ class NatsConnection:
             "disconnected_cb": self._lost,
             "reconnected_cb": self._back,
             "closed_cb": self._ended,
-            "max_reconnect_attempts": -1,
-            "reconnect_time_wait": _RETRY_SECONDS,
+            "allow_reconnect": self.config.most_reconnects != 0,  # the driver takes no tries for as many as it likes
+            "max_reconnect_attempts": self.config.most_reconnects,
+            "reconnect_time_wait": self.config.reconnect_seconds,
             "connect_timeout": _CONNECT_SECONDS,
             "ping_interval": self._ping_seconds,
             "max_outstanding_pings": 2,
