@@ -78,6 +78,23 @@ clerk.add_tool_node("clerk", [send_letter], ScriptedModel(write_letters), ToolLo
 clerk.add_edge(START, "clerk").add_edge("clerk", END)
 
 
+class Asked(GraphState):
+    messages: History[dict[str, Any]]
+
+
+asker: Graph[Asked] = Graph(Asked, name="asker")
+
+
+@asker.node
+async def ask_twice(ctx: Context) -> dict[str, Any]:
+    """Ask two questions, and say what was answered."""
+    answers = [await ctx.ask(question) for question in ("Which colour?", "And which size?")]
+    return {"messages": {"role": "assistant", "content": f"{answers[0]} and {answers[1]}"}}
+
+
+asker.add_edge(START, "ask_twice").add_edge("ask_twice", END)
+
+
 @tool("Find something.")
 async def find(what: str) -> str:
     return f"found {what}"

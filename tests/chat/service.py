@@ -31,6 +31,7 @@ class Service:
         whereabouts = Whereabouts(self.parts.registry)
         self.ways = Ways(log=self.parts.log, bus=self.parts.bus, whereabouts=whereabouts, told=Told())
         self.closing = Closing(self.service, self.ways)
+        self.caller = Caller(owner="ann")
 
     async def send(self, message: str, message_id: str = "m-1", **context: Any) -> str:
         request = WorkflowRequest(

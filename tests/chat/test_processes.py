@@ -189,6 +189,29 @@ def test_our_worker_answers_a_strangers_pod(service: Crew, nats_url: str, redis_
         following.cancel()
 
 
+def test_an_approval_is_answered_through_a_strangers_pod_and_both_messages_end_there(
+    service: Crew, nats_url: str, redis_url: str
+) -> None:
+    service.worker("worker-1", graphs=["clerk"])
+    environ = strangers_environ(nats_url, redis_url)
+    pod = service.stranger("pod.py", POD_ID=f"stranger-{secrets.token_hex(3)}", SERVER_PORT="0", **environ)
+
+    @talk(pod)
+    async def conversation(client: httpx.AsyncClient) -> None:
+        where = session()
+        tab = Tab(where, "ann")
+        following = asyncio.create_task(tab.keep_following(lambda: pod.url))
+        await tab.until(lambda: tab.connected)
+        message_id = await post(client, where, "write to Ann")
+        await tab.until(lambda: any("approve" in told.data.get("chunk", "") for told in tab.events))
+        answering = await post(client, where, "approve")
+        assert answering != message_id
+        assert (await tab.ended(answering)).status == "complete"
+        assert (await tab.ended(message_id)).text.endswith("It is sent.")
+        assert tab.faults == []
+        following.cancel()
+
+
 def test_a_request_that_nobody_can_read_is_put_away_and_told(service: Crew, nats_url: str, redis_url: str) -> None:
     service.worker("worker-1")
     pod = service.pod(f"pod-{secrets.token_hex(3)}")

@@ -44,8 +44,8 @@ WITH_HTTP = (
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CHAT_WITHOUT_HTTP = (
-    "__init__ answering chunks closing demo desk frames joining noted ordering outlet place pod relay requests "
-    "sweeping telling viewer whereabouts writing"
+    "__init__ answering chunks closing demo desk frames joining noted ordering outlet place pod relay replies "
+    "requests sweeping telling viewer whereabouts writing"
 )
 CHAT = ("chat, without HTTP", "chat, HTTP")
 CORE = ("core, pure", "core, acting")

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ropewalk.chat import chunks
 from ropewalk.chat.chunks import FAILED, Ending, Head
+from ropewalk.chat.closing import Closing
 from ropewalk.chat.desk import ChatDesk
 from ropewalk.chat.noted import noted_in
 from ropewalk.chat.outlet import Outlet, Ways
@@ -53,6 +54,7 @@ class Answering:
         self._ways = ways
         self._requests = requests
         self._free = free
+        self._closing = Closing(desk.service, ways)
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
         self._opened: dict[str, Sequence[tuple[int, bytes]]] = {}
@@ -173,7 +175,10 @@ class Answering:
             request = read_request(delivery.body)
             if request.session_id != delivery.session_id:
                 raise ValueError("session_id is not the subject's")
-            self.admitted += await self._desk.admit(request)
+            accepted = await self._desk.admit(request)
+            self.admitted += accepted.is_new
+            if accepted.message_id != request.message_id:  # it has answered that one, and gets an end of its own
+                await self._closing.close(request.message_id)
             await delivery.done()
         except (StoreUnavailable, LimitReached) as trouble:
             log.warning("a request waits: %s", trouble)

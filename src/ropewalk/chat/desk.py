@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic_core import to_json
 
 from ropewalk.chat.noted import Noted, noted_in
+from ropewalk.chat.replies import Decision, Kept, Replies
 from ropewalk.chat.requests import ChatContext, WorkflowRequest
 from ropewalk.chat.telling import Telling, answer_in
 from ropewalk.contracts import RunRecord
@@ -20,6 +21,7 @@ from ropewalk.core.facts import read_entry
 from ropewalk.errors import (
     BusUnavailable,
     GraphNotFound,
+    KeyReused,
     MessageNotFound,
     ModelNotAllowed,
     RequestUnreadable,
@@ -61,6 +63,8 @@ class Accepted:
 
     message_id: str
     is_new: bool = True
+    timestamp: str | None = None
+    """When it came first; None: now."""
 
 
 class ChatDesk:
@@ -70,6 +74,7 @@ class ChatDesk:
         """Raises ValueError for a service without a graph that one can talk to."""
         self.service = service
         self._registry = registry
+        self._replies = Replies(service)
         self._rules = rules or ChatRules()
         self._fields = {name: set(service.inputs(name).schema().get("properties", {})) for name in service.graphs}
         self._talking = [name for name, fields in self._fields.items() if "messages" in fields]
@@ -89,9 +94,28 @@ class ChatDesk:
         user = await self.enter(caller, request.session_id, request.user_id)
         message_id = request.message_id if key is None else keyed_message_id(request.user_id, request.session_id, key)
         checked_token("The message id", message_id)
+        kept = None if key is None else await self._replies.kept(message_id)
+        if kept is not None:
+            return await self._again(user, kept, request)
+        return await self._take(user, request.model_copy(update={"message_id": message_id}), key, comes_again=bool(key))
+
+    async def _again(self, user: Caller, kept: Kept, request: WorkflowRequest) -> Accepted:
+        """Give the first answer again. Raises `KeyReused` for another message."""
+        decision, noted = kept.decision, kept.noted
+        told = noted.asked if decision is None else decision.text
+        if told != request.message or (decision is None and dict(noted.context) != _kept_of(request.context)):
+            raise KeyReused(kept.record.run_id)
+        if decision is None:
+            return Accepted(message_id=kept.record.run_id, is_new=False, timestamp=noted.timestamp)
+        await self._replies.again(user, decision)
+        return Accepted(message_id=decision.run_id, is_new=False, timestamp=noted.timestamp)
+
+    async def _take(self, user: Caller, request: WorkflowRequest, key: str | None, *, comes_again: bool) -> Accepted:
+        """Take a message that is not in the store; ``comes_again``: it may be sent again under the same id."""
+        message_id = request.message_id
         newest = await self.service.store.runs(owner=user.owner, session=request.session_id, limit=1)
         if newest and newest[0].status == "PAUSED":
-            answered = await self._answer(user, newest[0], request.message)
+            answered = await self._answer(user, newest[0], request, keeps=comes_again)
             if answered is not None:
                 return answered
         graph = self._graph_of(request.context)
@@ -101,31 +125,28 @@ class ChatDesk:
             key=key,
             session=request.session_id,
             on_busy=self._rules.on_busy,
-            note=Noted(
-                session_id=request.session_id,
-                correlation_id=request.correlation_id or message_id,
-                model=graph,
-                context={name: said for name, said in request.context.told().items() if name != _BROUGHT_ALONG},
-            ).note(),
+            note=_noted(request, graph).note(),
         )
         started = await self.service.start(user, graph, wanted)
         return Accepted(message_id=started.run_id, is_new=started.is_new)
 
-    async def admit(self, request: WorkflowRequest) -> bool:
-        """Take a message that came over the bus; False: it was there already. Raises what `send` raises."""
-        try:
-            found = await self.service.store.look(checked_token("The message id", request.message_id))
-        except RunNotFound:
-            pass
-        else:
-            if found.owner != request.user_id or found.session != request.session_id:
+    async def admit(self, request: WorkflowRequest) -> Accepted:
+        """Take a message that came over the bus; one that says something to another message is accepted as that.
+
+        Raises what `send` raises.
+        """
+        message_id = checked_token("The message id", request.message_id)
+        known = Accepted(message_id=message_id, is_new=False)
+        kept = await self._replies.kept(message_id)
+        if kept is not None or await self.has(message_id):
+            if kept is None or (kept.record.owner, kept.noted.session_id) != (request.user_id, request.session_id):
                 raise RequestUnreadable("message_id", "it is another message's")
-            return False
+            return known if kept.decision is None else await self._again(Caller(owner=request.user_id), kept, request)
+        user = await self.enter(Caller(), request.session_id, request.user_id)
         try:
-            await self.send(Caller(), request)
+            return await self._take(user, request, None, comes_again=True)
         except RunExists:
-            return False
-        return True
+            return known
 
     async def has(self, message_id: str) -> bool:
         """Tell whether a message is in the store, whosever it is."""
@@ -191,20 +212,30 @@ class ChatDesk:
 
     # -- what waits ---------------------------------------------------------------------------------------------------
 
-    async def _answer(self, user: Caller, record: RunRecord, message: str) -> Accepted | None:
-        """Answer what the newest message of the session asks, when these words do; None: they begin something new."""
+    async def _answer(
+        self, user: Caller, record: RunRecord, request: WorkflowRequest, *, keeps: bool
+    ) -> Accepted | None:
+        """Answer what the newest message of the session asks, when these words do; None: they begin something new.
+        ``keeps``: once, however often they come.
+        """
         looked = await self.service.look(user, record.run_id)
         pauses: Sequence[Mapping[str, Any]] = looked["pauses"]
         asked = {"role": "assistant", "content": notice(record.run_id, pauses)}
-        reply = reply_in([asked, {"role": "user", "content": message}])
+        reply = reply_in([asked, {"role": "user", "content": request.message}])
         if not isinstance(reply, Reply) or reply.run_id != record.run_id:
             return None
         pause = next((one for one in pauses if one["id"] == reply.pause_id), None)
-        if pause is not None and pause["kind"] == "breakpoint":
-            await self.service.resume(user, record.run_id)
+        decision = Decision(
+            run_id=record.run_id,
+            pause_id=reply.pause_id,
+            text=request.message,
+            value=value_of(reply, pause and pause["payload"]),
+            releases=pause is not None and pause["kind"] == "breakpoint",
+        )
+        if keeps:
+            await self._replies.reply(user, request.message_id, _noted(request, record.graph), decision)
         else:
-            value = value_of(reply, pause and pause["payload"])
-            await self.service.answer(user, record.run_id, reply.pause_id, value)
+            await self._replies.decide(user, decision)
         return Accepted(message_id=record.run_id)
 
     async def answer(self, caller: Caller, message_id: str, pause_id: str, value: Any) -> None:
@@ -273,6 +304,22 @@ def keyed_message_id(user_id: str, session_id: str, key: str) -> str:
     """Return the id of the message that a user sends to a session with an `Idempotency-Key`."""
     named = to_json([user_id, session_id, key])
     return f"msg_{hashlib.sha256(named).hexdigest()[:24]}"
+
+
+def _noted(request: WorkflowRequest, graph: str) -> Noted:
+    """Return what is kept with a message that ``graph`` answers."""
+    return Noted(
+        session_id=request.session_id,
+        correlation_id=request.correlation_id or request.message_id,
+        model=graph,
+        context=_kept_of(request.context),
+        timestamp=request.timestamp,
+    )
+
+
+def _kept_of(context: ChatContext) -> dict[str, Any]:
+    """Return the context without the conversation that it brings along."""
+    return {name: said for name, said in context.told().items() if name != _BROUGHT_ALONG}
 
 
 def _said_before(context: Mapping[str, Any]) -> list[dict[str, str]]:

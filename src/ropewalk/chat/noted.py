@@ -22,10 +22,16 @@ class Noted:
     """What is told as the model of an answer that no model of ours has made."""
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What the client said beside the message, but for the conversation it brought along."""
+    timestamp: str | None = None
+    """When the message came, as its first answer told it."""
+    answers: Mapping[str, Any] | None = None
+    """What it says to another message that asks; None: it begins something (`chat/replies.py`)."""
 
     def note(self) -> dict[str, Any]:
         about = {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}
-        return {KEY: {**about, "context": dict(self.context)}}
+        more = {"timestamp": self.timestamp, "answers": None if self.answers is None else dict(self.answers)}
+        told = {name: value for name, value in more.items() if value is not None}
+        return {KEY: {**about, "context": dict(self.context), **told}}
 
 
 def noted_in(started: Mapping[str, Any]) -> Noted | None:
@@ -42,6 +48,8 @@ def noted_in(started: Mapping[str, Any]) -> Noted | None:
         asked=text_of(newest),
         model=str(told.get("model") or ""),
         context=_object(told.get("context")),
+        timestamp=told.get("timestamp"),
+        answers=_object(told.get("answers")) or None,
     )
 
 

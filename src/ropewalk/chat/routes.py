@@ -236,7 +236,7 @@ def _accepted(accepted: Accepted, asked: WorkflowRequest) -> Response:
         "message_id": accepted.message_id,
         "session_id": asked.session_id,
         "status": "accepted",
-        "timestamp": asked.timestamp,
+        "timestamp": accepted.timestamp or asked.timestamp,
         "correlation_id": _correlation_of(accepted.message_id),
     }
     return Response(to_json(told), 202, {"cache-control": "no-store"}, media_type="application/json")
