@@ -24,10 +24,12 @@ class Talk(GraphState):
     context: LastValue[dict[str, Any]] = {}
 
 
-chat: Graph[Talk] = Graph(Talk, name="chat")
+def drawn(**options: Any) -> Graph[Talk]:
+    """Draw the graph that answers with the words of the message."""
+    graph: Graph[Talk] = Graph(Talk, name="chat", **options)
+    return graph.add_node(answer).add_edge(START, "answer").add_edge("answer", END)
 
 
-@chat.node
 async def answer(state: Talk, ctx: Context) -> dict[str, Any]:
     """Say the words of the message, one by one, as slowly as it asks (``slow``), or fail (``fail``)."""
     said = state.messages[-1]["content"]
@@ -40,7 +42,7 @@ async def answer(state: Talk, ctx: Context) -> dict[str, Any]:
     return {"messages": {"role": "assistant", "content": " ".join(words)}}
 
 
-chat.add_edge(START, "answer").add_edge("answer", END)
+chat = drawn()
 
 
 class Quiet(GraphState):

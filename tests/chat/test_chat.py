@@ -167,10 +167,35 @@ def test_a_node_that_fails_is_told_without_its_words() -> None:
             "error",
             {"code": "node_failed", "message": "The answer could not be completed."},
         )
+        stored = (await history(chat.client, "s"))[-1]
+        assert (stored["status"], stored["content"], stored["error"]) == ("FAILED", answer.text, answer.error)
         again = await tab.ended(await post(chat.client, "s", "now"))
         assert again.status == "complete"
+        assert "error" not in (await history(chat.client, "s"))[-1]
 
     run(talk)
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+def test_an_answer_that_ends_in_its_middle_is_the_same_on_every_tab_and_in_the_history(how: str) -> None:
+    async def main() -> None:
+        limited = app.drawn(execution_timeout=0.3 if how == "timeout" else None)
+        limited.use_store(open_queued_store("memory:"))
+        async with inside([limited]) as service:
+            client = await service.pod()
+            service.worker()
+            tab = service.tab("s")
+            message_id = await post(client, "s", "slow " * 100)
+            await tab.until(lambda: tab.answers.get(message_id) and tab.answers[message_id].text)
+            if how == "cancel":
+                await client.post(f"/api/chat/{message_id}/cancel")
+            answer = await tab.ended(message_id)
+            stored = (await history(client, "s"))[-1]
+            assert (answer.text, answer.resets) == (stored["content"], 1)
+            assert stored.get("error") == answer.error
+            assert stored["status"] == ("FAILED" if how == "timeout" else "CANCELLED")
+
+    asyncio.run(main())
 
 
 def test_an_answer_can_be_cancelled_while_it_is_told_and_while_it_waits() -> None:

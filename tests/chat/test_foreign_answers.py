@@ -57,7 +57,9 @@ def test_what_a_stranger_says_of_its_failure_is_told(final: bool) -> None:
         talk.say(1, "", chunk_type="error", is_final=final, error=error)
         answer = await talk.tab.ended(talk.message_id)
         assert (answer.status, answer.error) == ("error", error)
-        assert (await history(talk.client, "s"))[-1]["status"] == "FAILED"
+        stored = (await history(talk.client, "s"))[-1]
+        assert (stored["status"], stored["content"]) == ("FAILED", answer.text)
+        assert stored["error"] == {"code": "answer_failed", "message": "The model is away"}
 
     run(conversation)
 

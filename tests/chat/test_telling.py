@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,13 @@ def test_what_an_attempt_said_that_failed_or_died_is_void() -> None:
         telling.take([live("text", "say", text="Hel")])
         assert telling.take([void]) == Anew("")
         assert telling.take([live("text", "say", text="Hello")]) == Added("Hello")
+
+
+@pytest.mark.parametrize("end", ["run_failed", "run_cancelled"])
+def test_what_no_entry_has_is_void_when_the_run_ends_over_it(end: str) -> None:
+    telling = Telling()
+    telling.take([live("step_finished", "first", text="First."), live("text", "say", text="Hel")])
+    assert telling.take([live(end, None)]) == Anew("First.")
 
 
 def test_a_model_that_begins_anew_replaces_what_it_said() -> None:

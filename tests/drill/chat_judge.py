@@ -99,6 +99,6 @@ def _judge_tab(verdict: Verdict, person: Person, tab: Followed, answers: dict[st
                 verdict.note("unended", f"tab {person.tabs.index(tab)} has only its beginning", message_id, person)
         elif answer.status != _STATUS.get(stored["status"]):
             verdict.note("differing", f"a tab has {answer.status}, not {stored['status']}", message_id, person)
-        elif answer.status == "complete" and answer.text != stored["content"]:
+        elif answer.text != stored["content"]:
             words = f"tab {person.tabs.index(tab)} has {answer.text[:200]!r}, not {stored['content'][:200]!r}"
             verdict.note("differing", words, message_id, person)

@@ -9,6 +9,7 @@ Chunks of a message are numbered from 0 without gaps, whatever they are. One tha
 there as well: ``log`` and ``at``, appended to the JSON when they are known.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -17,6 +18,9 @@ from pydantic_core import from_json, to_json
 from ropewalk.chat.requests import now_text
 
 STOP, LENGTH, FAILED, CANCELLED = "stop", "length", "error", "cancelled"
+WORDS = {FAILED: "The answer could not be completed.", CANCELLED: "The answer was cancelled."}
+SAID_TO_FAIL = "answer_failed"
+"""The code of a run whose answer somebody else has written, who said that it failed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +44,15 @@ class Ending:
     """Of the error."""
     words: str = ""
     """What the user is told of it."""
+
+
+def failure_of(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return what users are told of a failure, from the run's last entry: its words are for those who run the graph,
+    but for what somebody else has written for users.
+    """
+    code = str(told.get("code") or "run_failed")
+    said = told.get("message") if code == SAID_TO_FAIL else None
+    return {"code": code, "message": str(said or WORDS[FAILED])}
 
 
 def content(head: Head, chunk_id: int, text: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from pydantic_core import to_json
 
+from ropewalk.chat.chunks import failure_of
 from ropewalk.chat.noted import Noted, noted_in
 from ropewalk.chat.replies import Decision, Kept, Replies
 from ropewalk.chat.requests import ChatContext, WorkflowRequest
@@ -287,7 +288,11 @@ class ChatDesk:
         answer = await self._text(record, noted, entries)
         if record.status == "RUNNING" and not answer:
             return [asked]
-        said = {**about, "role": "assistant", "content": answer, "status": record.status, "timestamp": record.updated}
+        said: dict[str, Any] = {**about, "role": "assistant", "content": answer, "status": record.status}
+        said["timestamp"] = record.updated
+        if record.status == "FAILED":
+            ended = [entry.data for entry in entries if entry.type == "run_failed"]
+            said["error"] = failure_of(ended[-1] if ended else {})
         return [asked, said]
 
     async def _text(self, record: RunRecord, noted: Noted, entries: Sequence[Any]) -> str:

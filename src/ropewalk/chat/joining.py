@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ropewalk.chat.chunks import FAILED, Chunk, read_chunk
+from ropewalk.chat.chunks import Chunk, read_chunk
 from ropewalk.chat.closing import Closing
 from ropewalk.chat.desk import ChatDesk
 from ropewalk.chat.frames import Cursor, Frame, event, frame_of
 from ropewalk.chat.place import Place
 from ropewalk.chat.viewer import ENDED_BY_US, Viewer
-from ropewalk.chat.writing import WORDS
 from ropewalk.contracts.chunk_log import ChunkLog, LogPage
 from ropewalk.errors import RopewalkError
 from ropewalk.server.owned import Caller
@@ -230,7 +229,7 @@ def _ending(message_id: str, item: Mapping[str, Any], now: float) -> tuple[str, 
         case "DONE":
             return "message_complete", {"message_id": message_id, "token_count": len(item["content"].split())}
         case "FAILED":
-            return "error", {"message_id": message_id, "error": {"code": "run_failed", "message": WORDS[FAILED]}}
+            return "error", {"message_id": message_id, "error": item["error"]}
         case "CANCELLED":
             return "cancelled", {"message_id": message_id}
         case _:

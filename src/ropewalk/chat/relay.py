@@ -12,7 +12,7 @@ import logging
 from functools import partial
 
 from ropewalk.chat import chunks
-from ropewalk.chat.chunks import FAILED, LENGTH, STOP, Chunk, Ending, Head
+from ropewalk.chat.chunks import FAILED, LENGTH, SAID_TO_FAIL, STOP, WORDS, Chunk, Ending, Head
 from ropewalk.chat.ordering import OrderingLimits, Orderings
 from ropewalk.chat.outlet import Outlet, Ways
 from ropewalk.contracts import QueuesRuns, RunRecord
@@ -101,16 +101,16 @@ class Relay:
         held = await store.queue().hold(message_id, self._name, ttl_seconds=_HELD_SECONDS)
         return (held.record, True) if held is not None else (None, False)
 
-    async def conclude(self, record: RunRecord, text: str, *, failed: bool) -> None:
-        """End a run as a stranger has answered it."""
+    async def conclude(self, record: RunRecord, text: str, *, failure: str | None) -> None:
+        """End a run as a stranger has answered it, or has said why it could not."""
         desk = self._service.graph(record.graph).desk
         fresh = await self._service.store.look(record.run_id)
         if fresh.epoch != record.epoch:
             raise ChunkRefused(record.run_id, record.epoch, fresh.epoch)
-        if not failed:
+        if failure is None:
             await desk.conclude(fresh, {"messages": {"role": "assistant", "content": text}}, by=self._name)
         else:
-            await desk.set_aside(fresh, "answer_failed", "somebody else was to answer, and said that it failed")
+            await desk.set_aside(fresh, SAID_TO_FAIL, failure)
 
     @property
     def ways(self) -> Ways:
@@ -167,18 +167,21 @@ class _Answer:
 
     async def _end(self, outlet: Outlet, chunk: Chunk, record: RunRecord | None) -> None:
         failed = chunk.is_failure
-        code, words = chunk.failure
+        code, words = (found[:most] for found, most in zip(chunk.failure, (_LONGEST_CODE, _MOST_WORDS), strict=True))
         rest = "" if failed or chunk.kind != "content" else chunk.text
         self._text += rest
+        if failed and self._text:  # the store does not keep it
+            self._text = ""
+            await outlet.anew("")
         if record is not None:
-            await self._relay.conclude(record, self._text, failed=failed)
+            await self._relay.conclude(record, self._text, failure=(words or WORDS[FAILED]) if failed else None)
         used = chunk.metadata.get("tokens_used")
         ending = Ending(
             reason=FAILED if failed else LENGTH if chunk.ending == LENGTH else STOP,
             model=str(chunk.metadata.get("model") or ""),
             tokens_used=used if isinstance(used, int) else len(self._text.split()),
-            code=code[:_LONGEST_CODE] or "answer_failed",
-            words=words[:_MOST_WORDS] or "The answer could not be completed.",
+            code=code or SAID_TO_FAIL,
+            words=words or WORDS[FAILED],
         )
         await outlet.say(rest, lambda h, n, text: chunks.last(h, n, text, ending), final=True)
         self._relay.end(self._head.message_id)

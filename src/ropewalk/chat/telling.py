@@ -2,7 +2,8 @@
 
 1. A node's tokens are a part. The entry that has all of it, the model's reply or the step's own, settles the part.
 2. Several nodes that speak at once are told one after the other: the first to speak first.
-3. What a lost or failed attempt, or a node that stopped to ask, has said is void; the text is then told anew.
+3. What a lost or failed attempt, or a node that stopped to ask, has said is void; the text is then told anew. So is
+   what no entry has when the run ends over it: whoever followed has what the history has.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,6 +70,8 @@ class Telling:
                 self._settle(node, data.get("text"))
             case "step_failed" | "paused":
                 self._open.pop(node, None)
+            case "run_failed" | "run_cancelled":
+                self._open.clear()
             case "reset" if event.node is None:
                 self._open.clear()
             case "reset":

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from ropewalk.chat import chunks
-from ropewalk.chat.chunks import CANCELLED, FAILED, STOP, Ending, Head
+from ropewalk.chat.chunks import CANCELLED, FAILED, STOP, WORDS, Ending, Head
 from ropewalk.chat.noted import Noted, noted_in
 from ropewalk.chat.outlet import Outlet, Ways
 from ropewalk.chat.telling import Added, Anew, Telling, answer_in
@@ -26,7 +26,6 @@ from ropewalk.events import LAST_OF_A_STRETCH, Event
 from ropewalk.server.chat_replies import notice
 
 _LOOKS_SECONDS = 1.0
-WORDS = {FAILED: "The answer could not be completed.", CANCELLED: "The answer was cancelled."}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +136,7 @@ class Writer:
             case "run_paused":
                 await self._ask(outcome.pauses)
             case "run_failed":
-                await self._last(FAILED, outcome, code=str(data.get("code") or "run_failed"))
+                await self._last(FAILED, outcome, failure=chunks.failure_of(data))
             case _:
                 await self._last(CANCELLED, outcome)
 
@@ -149,14 +148,16 @@ class Writer:
             told = None
         await self._last(STOP, outcome, rest="" if told is None else told.text)
 
-    async def _last(self, reason: str, outcome: Outcome, *, rest: str = "", code: str | None = None) -> None:
+    async def _last(
+        self, reason: str, outcome: Outcome, *, rest: str = "", failure: Mapping[str, str] | None = None
+    ) -> None:
         used = outcome.usage.get("output_tokens")
         ending = Ending(
             reason=reason,
             model=self._telling.model or self._noted.model,
             tokens_used=int(used) if used else len(self._telling.shown.split()),
-            code=code,
-            words=WORDS.get(reason, ""),
+            code=None if failure is None else failure["code"],
+            words=WORDS.get(reason, "") if failure is None else failure["message"],
         )
         await self._outlet.say(rest, lambda head, number, text: chunks.last(head, number, text, ending), final=True)
 
