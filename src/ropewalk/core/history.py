@@ -45,9 +45,21 @@ async def picture_of(reading: Reading) -> Picture:
 
 async def was_handed_over(reading: Reading) -> bool:
     """Tell whether the run's last owner has said that it stops: nothing has died then."""
+    return await _handed_over_in(reading) is not None
+
+
+async def is_laid_down(reading: Reading) -> bool:
+    """Tell whether the run's last owner has said that it stops, and nobody has taken it since."""
+    store, epoch = reading.desk.store, await _handed_over_in(reading)
+    return store is not None and epoch is not None and (await store.look(reading.run_id)).epoch == epoch
+
+
+async def _handed_over_in(reading: Reading) -> int | None:
+    """Return the epoch of the owner with whose word of its stop the log ends; None: it does not."""
     store = reading.desk.store
     if store is None:
-        return False
+        return None
     last = (await store.look(reading.run_id)).last
     newest = [read_entry(*one) for one in await store.read(reading.run_id, after=max(0, last - 1))]
-    return bool(newest) and newest[-1].type == "reset" and newest[-1].data.get("reason") == "interrupted"
+    data = newest[-1].data if newest and newest[-1].type == "reset" else {}
+    return int(data["epoch"]) if data.get("reason") == "interrupted" else None

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, StateEdited
+from ropewalk.core.history import is_laid_down
 from ropewalk.core.reading import Reading
 from ropewalk.core.resuming import check_open, reset_of
 from ropewalk.errors import RopewalkError, RunInterrupted, RunTaken
@@ -158,17 +159,23 @@ class Owning:
     async def _let_others_finish(self) -> None:
         """Wait a moment while another process has steps in flight: to take the run over would cut them off, and of a
         tool's call that had started nobody would know how it ended. That process may be dead, so it is a moment only;
-        a shorter one where a worker has yet to come.
+        a shorter one where a worker has yet to come, and none where the log says that nobody has the run.
         """
         store, began = self._desk.store, time.monotonic()
         while store is not None and (waited := time.monotonic() - began) < _LETS_OTHERS_FINISH_SECONDS:
             if (await store.look(self._run_id)).status != "RUNNING":
                 return
             if waited > _LETS_A_WORKER_COME_SECONDS and await self.is_for_workers():
-                place = await self._desk.queued(self._run_id)
-                if place is None or place.worker is None:
+                if await self._waits_for_a_worker():
                     return
+            elif not await self.is_for_workers() and await is_laid_down(self._reading):
+                return
             await asyncio.sleep(_LOOKS_AT_OTHERS_SECONDS)
+
+    async def _waits_for_a_worker(self) -> bool:
+        """Tell whether no worker is at the run: none has it, or the one who had it has let its lease run out."""
+        place = await self._desk.queued(self._run_id)
+        return place is None or place.worker is None or (place.due_seconds is not None and place.due_seconds >= 0)
 
     def _usable(self, engine: Engine) -> bool:
         if engine.lost is not None and self._desk.store is None:
