@@ -117,6 +117,41 @@ def test_what_is_said_while_it_asks_comes_after_the_answer(place: Place) -> None
     place.run(go)
 
 
+def test_who_says_something_first_is_told_where_nobody_follows(place: Place) -> None:
+    async def go(driver: Any, server: Any, other: Any) -> None:
+        nobody: list[str] = []
+        await driver.heed(on_nobody=nobody.append, on_doubt=lambda: None)
+        await settled(driver)
+        driver.say_first(place.run_id, [b"to nobody"])
+        await until(lambda: nobody == [place.run_id])
+        async with server.follow(place.run_id, (0, 0)) as batches:
+            await settled(server)
+            driver.say_first(place.run_id, [b"to one"])
+            driver.say_first(f"{place.run_id}2", [b"to nobody"])
+            assert await first(batches, 1) == [b"to one"]
+            await until(lambda: nobody == [place.run_id, f"{place.run_id}2"])
+
+    place.run(go)
+
+
+def test_who_heeds_is_told_when_the_connection_is_back(own_nats: NatsServer) -> None:
+    async def go() -> None:
+        doubts: list[int] = []
+        connection = NatsConnection(own_nats.url, name="test")
+        assert await connection.within(5)
+        driver = NatsLiveEvents(connection)
+        await driver.heed(on_nobody=lambda run_id: None, on_doubt=lambda: doubts.append(1))
+        own_nats.stop()
+        await until(lambda: not connection.now())
+        assert not doubts
+        own_nats.start()
+        await until(lambda: doubts == [1])
+        await driver.close()
+        await connection.close()
+
+    run(go)
+
+
 def test_many_may_follow_one_run(place: Place) -> None:
     async def go(driver: Any, server: Any, other: Any) -> None:
         async with server.follow(place.run_id, (0, 0)) as one, other.follow(place.run_id, (0, 0)) as two:

@@ -69,7 +69,15 @@ def _gates() -> None:
 
 
 class Bus(MemoryLiveEvents):
-    """Tells who listens."""
+    """Tells who listens, and how much was said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = 0
+
+    def say(self, run_id: str, bodies: list[bytes]) -> None:
+        self.said += 1
+        super().say(run_id, bodies)
 
     def is_followed(self, run_id: str) -> bool:
         return run_id in self._readers
@@ -141,6 +149,27 @@ def test_the_tokens_of_a_run_that_a_worker_drives_reach_who_follows_it(postgres_
             assert places == sorted(set(places))
             order = [frame.type for frame in frames]
             assert order == ["run_started", *(["step_started", *["text"] * 20, "step_finished"] * 3), "run_done"]
+
+    asyncio.run(go())
+
+
+def test_of_a_run_that_nobody_follows_one_word_is_said_until_somebody_comes(postgres_url: str) -> None:
+    async def go() -> None:
+        live = Bus()
+        async with serving(sides, postgres_url, live) as service, working(sides, postgres_url, live):
+            run_id = await begun(service)
+            await until(lambda: {"a1", "b1"} <= {*GATES})
+            GATES["a1"].set()
+            await until(lambda: "a2" in GATES)
+            assert live.said == 1
+            reader = asyncio.create_task(followed(service, run_id))
+            await until(lambda: live.is_followed(run_id))
+            for gate in ("a2", "b1", "b2"):
+                GATES.setdefault(gate, asyncio.Event()).set()
+            assert sorted(text(await reader).split()) == sorted(
+                f"{x}{n}.{m}" for x in "ab" for n in "12" for m in range(3)
+            )
+            assert live.said > 1
 
     asyncio.run(go())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Cursor = tuple[int, int]
 """An event's id: entry and n."""
@@ -37,3 +37,20 @@ class LiveEvents(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class TellsWhoFollows(LiveEvents, Protocol):
+    """Live events whose way can tell that nobody follows a run: then nothing more of it need be said, until somebody
+    asks what is kept of it.
+    """
+
+    async def heed(self, *, on_nobody: Callable[[str], None], on_doubt: Callable[[], None]) -> None:
+        """Have ``on_nobody`` told of each run that was said first to nobody, and ``on_doubt`` when questions may have
+        gone unheard for a while. Both are called in the loop, until `close`.
+        """
+        ...
+
+    def say_first(self, run_id: str, bodies: list[bytes]) -> None:
+        """Do what `say` does, and learn whether anybody follows the run in this moment."""
+        ...

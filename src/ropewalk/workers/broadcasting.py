@@ -4,6 +4,8 @@
    it. What is said before an entry so arrives before its announcement.
 2. The outbox is sent at once, then after a breath: what is said meanwhile travels together. Nothing waits for it.
 3. Who begins to follow a run in the middle asks, and is told what is kept of its steps in flight.
+4. A run that nobody follows has a closed outbox, where the way can tell: from the first word to nobody until somebody
+   asks, or until the way was interrupted, when somebody may have come unheard.
 
 Entries are in the log, where every server finds them; what is told here is what no log has.
 """
@@ -11,7 +13,7 @@ Entries are in the log, where every server finds them; what is told here is what
 import asyncio
 
 from ropewalk.contracts import RunRecord
-from ropewalk.contracts.live_events import Cursor, LiveEvents
+from ropewalk.contracts.live_events import Cursor, LiveEvents, TellsWhoFollows
 from ropewalk.core.engine import Engine
 from ropewalk.core.said import Said, dump_said
 
@@ -25,26 +27,39 @@ class Broadcasting:
 
     def __init__(self, live: LiveEvents) -> None:
         self._live = live
+        self._tells = live if isinstance(live, TellsWhoFollows) else None
         self._outboxes: dict[str, _Outbox] = {}
         self._look: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Answer those who begin to follow a run."""
         await self._live.answer(self._kept)
+        if self._tells is not None:
+            await self._tells.heed(on_nobody=self._rest, on_doubt=self._doubt)
 
     def _kept(self, run_id: str, after: Cursor) -> list[bytes]:
         outbox = self._outboxes.get(run_id)
         if outbox is None or outbox.engine.lost is not None:
             return []
+        outbox.open()
         outbox.send()  # what is kept ends with an announcement: nothing may come behind it that was said before
         return [dump_said(one) for one in outbox.engine.feed.said(after)]
+
+    def _rest(self, run_id: str) -> None:
+        outbox = self._outboxes.get(run_id)
+        if outbox is not None:
+            outbox.rest()
+
+    def _doubt(self) -> None:
+        for outbox in self._outboxes.values():
+            outbox.begin()
 
     def on_drive(self, record: RunRecord, engine: Engine) -> None:
         """Tell what a run says, from now on; call it just before the engine drives."""
         previous = self._outboxes.pop(record.run_id, None)
         if previous is not None:
             previous.close()
-        self._outboxes[record.run_id] = _Outbox(self._live, record.run_id, engine)
+        self._outboxes[record.run_id] = _Outbox(self._live, self._tells, record.run_id, engine)
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(_LOOKS_SECONDS, self._look_round)
 
@@ -69,16 +84,32 @@ class Broadcasting:
 class _Outbox:
     """What one run has said and was not sent yet."""
 
-    def __init__(self, live: LiveEvents, run_id: str, engine: Engine) -> None:
+    def __init__(self, live: LiveEvents, tells: TellsWhoFollows | None, run_id: str, engine: Engine) -> None:
         self.engine = engine
-        self._live = live
+        self._live, self._tells = live, tells
         self._run_id = run_id
         self._loop = asyncio.get_running_loop()
         self._said: list[Said] = []
         self._sending: asyncio.TimerHandle | None = None
         self._not_before = 0.0
-        engine.feed.pass_on = self._put
-        self._put(Said(engine.feed.newest[0]))
+        self.begin()
+
+    def begin(self) -> None:
+        """Tell where the run is now, and what it says from now on, after a breath: that nobody follows it is known by
+        then.
+        """
+        self.open()
+        newest = Said(self.engine.feed.newest[0])
+        if self._tells is not None:
+            self.send()
+            self._tells.say_first(self._run_id, [dump_said(newest)])
+            self._not_before = self._loop.time() + _BREATH_SECONDS
+        else:
+            self._put(newest)
+
+    def open(self) -> None:
+        """Take in what the run says from now on."""
+        self.engine.feed.pass_on = self._put
 
     def _put(self, said: Said) -> None:
         if said.n == 0 and self._said and self._said[-1].n == 0:
@@ -96,6 +127,15 @@ class _Outbox:
             self._not_before = self._loop.time() + _BREATH_SECONDS
             self._live.say(self._run_id, [dump_said(one) for one in said])
 
+    def rest(self) -> None:
+        """Take in no more until `open`: nobody is there to hear it, and who comes asks for what is kept."""
+        self.engine.feed.pass_on = None
+        self._said.clear()
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
     def close(self) -> None:
+        """Send what is left, and take in no more."""
         self.engine.feed.pass_on = None
         self.send()

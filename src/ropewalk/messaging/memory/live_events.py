@@ -1,7 +1,7 @@
 """The live events of runs within one process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ropewalk.contracts.live_events import Cursor, OnAsked
@@ -16,6 +16,7 @@ class MemoryLiveEvents:
     def __init__(self) -> None:
         self._readers: dict[str, list[asyncio.Queue[list[bytes]]]] = {}
         self._answers: list[OnAsked] = []
+        self._on_nobody: list[Callable[[str], None]] = []
         self.dropped = 0
 
     def say(self, run_id: str, bodies: list[bytes]) -> None:
@@ -27,6 +28,18 @@ class MemoryLiveEvents:
 
     async def answer(self, on_asked: OnAsked) -> None:
         self._answers.append(on_asked)
+
+    async def heed(self, *, on_nobody: Callable[[str], None], on_doubt: Callable[[], None]) -> None:
+        self._on_nobody.append(on_nobody)  # nothing comes between who asks and who answers: there is never a doubt
+
+    def say_first(self, run_id: str, bodies: list[bytes]) -> None:
+        self.say(run_id, bodies)
+        asyncio.get_running_loop().call_soon(self._tell_if_nobody, run_id)
+
+    def _tell_if_nobody(self, run_id: str) -> None:
+        if run_id not in self._readers:
+            for on_nobody in self._on_nobody:
+                on_nobody(run_id)
 
     @asynccontextmanager
     async def follow(self, run_id: str, after: Cursor) -> AsyncGenerator[AsyncIterator[list[bytes]]]:
@@ -42,6 +55,7 @@ class MemoryLiveEvents:
 
     async def close(self) -> None:
         self._answers.clear()
+        self._on_nobody.clear()
 
 
 async def _told(kept: list[list[bytes]], reader: asyncio.Queue[list[bytes]]) -> AsyncIterator[list[bytes]]:

@@ -4,7 +4,9 @@
 2. Who begins to follow subscribes, then asks on ``ropewalk.run.{token}.since`` for what comes after a cursor. Every
    driver hears the question; the one that keeps something of the run answers.
 3. Who follows gets the answer first, then what came since. Nobody answers: then there is nothing to be given.
-4. When the connection was lost, what was said meanwhile is asked for again, from the same cursor: events come twice.
+4. Who wants to know whether anybody follows a run names an inbox when it publishes: where nobody has subscribed, the
+   server answers at once.
+5. When the connection was lost, what was said meanwhile is asked for again, from the same cursor: events come twice.
 """
 
 import asyncio
@@ -12,8 +14,9 @@ import base64
 import binascii
 import contextlib
 import logging
+import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 
@@ -30,6 +33,8 @@ _MOST_WAITING = 10_000
 """How many batches may wait for one reader that does not read."""
 _MOST_BYTES = 512 * 1024
 _FLUSH_SECONDS = 2.0
+_NOBODY = b"NATS/1.0 503"
+"""How the server's answer for those who are not there begins."""
 
 
 class NatsLiveEvents:
@@ -39,15 +44,37 @@ class NatsLiveEvents:
         self._connection = connection
         self._listenings: list[Listening] = []
         self._giving: set[asyncio.Task[None]] = set()
+        self._inbox = f"_INBOX.{secrets.token_hex(11)}"
+        self._on_doubt: Callable[[], None] | None = None
         self.dropped = 0
 
     def say(self, run_id: str, bodies: list[bytes]) -> None:
+        self._say(run_id, bodies, "")
+
+    def say_first(self, run_id: str, bodies: list[bytes]) -> None:
+        self._say(run_id, bodies, "" if self._on_doubt is None else f"{self._inbox}.{token_of(run_id)}")
+
+    def _say(self, run_id: str, bodies: list[bytes], reply: str) -> None:
         if not bodies:
             return
         client, subject = self._connection.now(), f"ropewalk.run.{token_of(run_id)}.live"
         for message, count in framed(bodies, most_bytes=_MOST_BYTES):
-            if client is None or not client.publish_now(subject, message):
+            if client is None or not client.publish_now(subject, message, reply):
                 self.dropped += count
+
+    async def heed(self, *, on_nobody: Callable[[str], None], on_doubt: Callable[[], None]) -> None:
+        def on_message(subject: bytes, _reply: bytes, _body: bytes, headers: bytes) -> None:
+            run_id = _run_of(subject)
+            if headers.startswith(_NOBODY) and run_id is not None:
+                on_nobody(run_id)
+
+        self._on_doubt = on_doubt
+        self._connection.on_change.append(self._doubt)
+        self._listenings.append(await self._connection.listen(f"{self._inbox}.*", on_message))
+
+    def _doubt(self) -> None:
+        if self._on_doubt is not None and self._connection.now() is not None:
+            self._on_doubt()
 
     async def answer(self, on_asked: OnAsked) -> None:
         def on_message(subject: bytes, reply: bytes, body: bytes, _headers: bytes) -> None:
@@ -84,6 +111,9 @@ class NatsLiveEvents:
         for listening in self._listenings:
             await self._connection.let_go(listening)
         self._listenings.clear()
+        if self._on_doubt is not None:
+            self._connection.on_change.remove(self._doubt)
+            self._on_doubt = None
         if self._giving:
             await asyncio.wait(self._giving)
 
