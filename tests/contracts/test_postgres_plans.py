@@ -52,6 +52,7 @@ WHERE status = 'RUNNING' AND for_workers
 PAGE = {"created": NOW - RUNS / 4, "run_id": f"run{RUNS // 2}", "since": -inf, "limit": 50}
 FIRST_PAGE = PAGE | {"created": inf, "run_id": ""}
 PASSED_OVER = {"without": [f"run{75 * i}" for i in range(1, 1001)], "lasts": [3] * 1000}
+TAKING = {"graphs": ["graph5", "graph15"], "limit": 10, "worker": "w", "ttl": 30.0, "entries": 20, "bytes": 65536}
 ANY = PAGE | {"graph": None, "statuses": None, "owner": None, "session": None}
 READINGS = {
     "newest": FIRST_PAGE,
@@ -75,16 +76,11 @@ READINGS = {
     "snapshot": {"run_id": "run77", "at": None},
     "next_wake": {"graphs": ["graph5", "graph15"], "without": [], "lasts": []},
     "next_wake, around a thousand": {"graphs": ["graph5", "graph15"], **PASSED_OVER},
-    "take": {"graphs": ["graph5", "graph15"], "limit": 10, "worker": "w", "ttl": 30.0, "without": [], "lasts": []},
-    "take, around a thousand": {
-        "graphs": ["graph5", "graph15"],
-        "limit": 10,
-        "worker": "w",
-        "ttl": 30.0,
-        **PASSED_OVER,
-    },
+    "take": TAKING | {"without": [], "lasts": []},
+    "take, around a thousand": TAKING | PASSED_OVER,
     "hold": {"run_id": "run75", "worker": "w", "ttl": 30.0},
     "wake": {"run_id": "run75"},
+    "wake_next": {"run_ids": ["run75", "run50", "run2"]},
     "renew": {"run_ids": ["run75", "run225"], "epochs": [1, 1], "worker": "w", "ttl": 30.0},
     "delete": {"keys": [77, 78]},
     "heir": {"key": 77},

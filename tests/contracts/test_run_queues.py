@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ropewalk.contracts.run_queue import QueuesRuns, TellsOfRuns
+from ropewalk.contracts.run_queue import QueuesRuns, TellsOfRuns, WakesNext
 from ropewalk.errors import RunExists, RunNotFound, RunTaken
 from ropewalk.runtime import open_queued_store
 from ropewalk.testing.store_checks import admit, log, new_run, write
@@ -254,6 +254,68 @@ def test_a_run_that_was_set_for_later_is_woken_and_one_that_is_held_is_not(mediu
             await queue.wake("r")
             await asyncio.wait_for(waiting, 5)
             assert claimed(await other.claim("x", graphs=["g"], ttl_seconds=30)) == {"r": 3}
+
+    asyncio.run(scenario())
+
+
+def test_a_claim_may_bring_the_log_along_and_never_a_part_of_it(medium):
+    async def scenario():
+        async with opened(medium) as (store, queue):
+            logs = {"short": [b"1", b"2"], "long": [b"%d" % n for n in range(30)], "large": [b"x" * 100_000]}
+            for run_id, bodies in logs.items():
+                await queue.submit(new_run(run_id), bodies)
+            await queue.submit(new_run("fork", parent="short", fork_at=1), [b"f"])
+            claims = await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9)
+            assert {claim.record.run_id for claim in claims} == {*logs, "fork"}
+            for claim in claims:
+                assert claim.entries is None or [*claim.entries] == await store.read(claim.record.run_id)
+            if not medium.is_shared:
+                assert [claim.record.run_id for claim in claims if claim.entries is not None] == ["short"]
+
+    asyncio.run(scenario())
+
+
+def test_a_claim_says_that_a_run_is_in_turn_only_when_it_is(medium):
+    async def scenario():
+        async with opened(medium) as (store, queue):
+            for turn in (1, 2):
+                await queue.submit(new_run(f"s{turn}", session="s", owner="me", turn=turn), [b"1"])
+            await queue.submit(new_run("hers", session="s", owner="her", turn=2), [b"1"])
+            await queue.submit(new_run("nobodys", session="s", turn=2), [b"1"])
+            claims = {
+                claim.record.run_id: claim for claim in await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9)
+            }
+            assert not claims["s2"].in_turn
+            await queue.release("w", {"s2": 2})
+            await write(store, "s1", b"2", after=1, epoch=2, status="DONE")
+            (again,) = await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9)
+            told = [claim.in_turn for claim in (claims["s1"], again, claims["hers"], claims["nobodys"])]
+            assert told == [not medium.is_shared] * 4
+
+    asyncio.run(scenario())
+
+
+def test_those_whose_turn_has_come_are_woken_together(medium):
+    async def scenario():
+        async with opened(medium) as (store, queue):
+            if not isinstance(queue, WakesNext):
+                pytest.skip("this queue is asked one by one")
+            for session in ("s", "t"):
+                for turn in (1, 2, 3):
+                    await queue.submit(new_run(f"{session}{turn}", session=session, owner="me", turn=turn), [b"1"])
+            await queue.submit(new_run("hers", session="s", owner="her", turn=2), [b"1"])
+            claims = claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9))
+            firsts = {run_id: claims.pop(run_id) for run_id in ("s1", "t1")}
+            await queue.release("w", claims, wake_in_seconds=60)
+            await queue.wake_next([*firsts, "nobody"])  # they have not stopped
+            assert await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9) == []
+            for run_id in firsts:
+                await write(store, run_id, b"2", after=1, epoch=2, status="DONE")
+            waiting = asyncio.create_task(queue.wait(["g"], at_most_seconds=20))
+            await asyncio.sleep(0.1)
+            await queue.wake_next([*firsts, "nobody"])
+            await asyncio.wait_for(waiting, 5)
+            assert {*claimed(await queue.claim("w", graphs=["g"], ttl_seconds=30, limit=9))} == {"s2", "t2"}
 
     asyncio.run(scenario())
 

@@ -24,6 +24,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, StateEdited, read_entry
 from ropewalk.errors import BusUnavailable, GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
 from ropewalk.errors.chat import ChunkRefused, MessageOver
+from ropewalk.events import Entry
 
 log = logging.getLogger("ropewalk")
 
@@ -57,7 +58,7 @@ class Answering:
         self._closing = Closing(desk.service, ways)
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
-        self._opened: dict[str, Sequence[tuple[int, bytes]]] = {}
+        self._opened: dict[str, Sequence[Entry]] = {}
         """What was read of runs whose driving may begin next."""
         self.taken = 0
         """Requests that were handed to this worker."""
@@ -90,12 +91,12 @@ class Answering:
         """Return what a run of a chat begins with; nothing for one that has begun, or is no chat's."""
         if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
-        kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
-        self._note_opened(record.run_id, kept)
-        entries = [read_entry(number, body) for number, body in kept]
+        entries = await self._entries(record, engine)
+        self._note_opened(record.run_id, entries)
         started = entries[0].data
         has_begun = any(entry.type not in _BEFORE_ITS_BEGINNING for entry in entries)
-        if has_begun or noted_in(started) is None:
+        noted = noted_in(started)
+        if has_begun or noted is None or (noted.is_first and record.turn == 1):
             return ()
         before = await self._history(record)
         if not before:
@@ -104,7 +105,14 @@ class Answering:
         shape = engine.schedule.shape
         return [StateEdited(shape.told({"messages": messages}, "The session's history"), _BY, at_rest=True)]
 
-    def _note_opened(self, run_id: str, kept: Sequence[tuple[int, bytes]]) -> None:
+    async def _entries(self, record: RunRecord, engine: Engine) -> Sequence[Entry]:
+        whole = engine.feed.whole()
+        if whole is not None:
+            return [one.to_entry() for one in whole]
+        kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
+        return [read_entry(number, body) for number, body in kept]
+
+    def _note_opened(self, run_id: str, kept: Sequence[Entry]) -> None:
         if len(self._opened) >= _MOST_OPENED:  # of runs that did not begin here after all
             self._opened.clear()
         self._opened[run_id] = kept
@@ -117,17 +125,17 @@ class Answering:
         service = self._desk.service
         async for earlier in self._before(record):
             if earlier.graph in service.graphs and (earlier.turn == 1 or await self._has_begun(earlier)):
-                engine = await service.graph(earlier.graph).desk.load(earlier.run_id)
+                engine = await service.graph(earlier.graph).desk.fold(earlier)
                 state = engine.schedule.shape.to_json(engine.schedule.union())
                 return list(state.get("messages") or [])[-MOST_MESSAGES:]
         return []
 
     async def _before(self, record: RunRecord) -> AsyncIterator[RunRecord]:
         """Yield the runs of the session that came before this one, the newest first."""
-        store, after = self._desk.service.store, record.run_id
+        store, after = self._desk.service.store, None  # from the newest on: few wait behind this one
         where: dict[str, Any] = {"owner": record.owner, "session": record.session}
         if record.turn is None:
-            where["statuses"] = ("DONE",)
+            where, after = {**where, "statuses": ("DONE",)}, record.run_id
         while page := await store.runs(**where, after=after, limit=_PAGE):
             after = page[-1].run_id
             for one in sorted(page, key=lambda one: -(one.turn or 0)):

@@ -126,7 +126,7 @@ class ChatDesk:
             key=key,
             session=request.session_id,
             on_busy=self._rules.on_busy,
-            note=_noted(request, graph).note(),
+            note=_noted(request, graph, is_first=not newest).note(),
         )
         started = await self.service.start(user, graph, wanted)
         return Accepted(message_id=started.run_id, is_new=started.is_new)
@@ -311,7 +311,7 @@ def keyed_message_id(user_id: str, session_id: str, key: str) -> str:
     return f"msg_{hashlib.sha256(named).hexdigest()[:24]}"
 
 
-def _noted(request: WorkflowRequest, graph: str) -> Noted:
+def _noted(request: WorkflowRequest, graph: str, *, is_first: bool = False) -> Noted:
     """Return what is kept with a message that ``graph`` answers."""
     return Noted(
         session_id=request.session_id,
@@ -319,6 +319,7 @@ def _noted(request: WorkflowRequest, graph: str) -> Noted:
         model=graph,
         context=_kept_of(request.context),
         timestamp=request.timestamp,
+        is_first=is_first,
     )
 
 

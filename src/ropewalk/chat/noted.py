@@ -26,10 +26,13 @@ class Noted:
     """When the message came, as its first answer told it."""
     answers: Mapping[str, Any] | None = None
     """What it says to another message that asks; None: it begins something (`chat/replies.py`)."""
+    is_first: bool = False
+    """Its session had no other when it was taken."""
 
     def note(self) -> dict[str, Any]:
         about = {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}
-        more = {"timestamp": self.timestamp, "answers": None if self.answers is None else dict(self.answers)}
+        answers = None if self.answers is None else dict(self.answers)
+        more = {"timestamp": self.timestamp, "answers": answers, "is_first": self.is_first or None}
         told = {name: value for name, value in more.items() if value is not None}
         return {KEY: {**about, "context": dict(self.context), **told}}
 
@@ -50,6 +53,7 @@ def noted_in(started: Mapping[str, Any]) -> Noted | None:
         context=_object(told.get("context")),
         timestamp=told.get("timestamp"),
         answers=_object(told.get("answers")) or None,
+        is_first=told.get("is_first") is True,
     )
 
 

@@ -22,7 +22,7 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import read_entry
 from ropewalk.errors import RunNotFound
 from ropewalk.errors.chat import ChunkRefused, MessageOver
-from ropewalk.events import LAST_OF_A_STRETCH, Event
+from ropewalk.events import LAST_OF_A_STRETCH, Entry, Event
 from ropewalk.server.chat_replies import notice
 
 _LOOKS_SECONDS = 1.0
@@ -42,9 +42,7 @@ class Outcome:
 class Writer:
     """Writes one message, from one epoch of its run."""
 
-    def __init__(
-        self, record: RunRecord, store: RunStore, ways: Ways, *, kept: Sequence[tuple[int, bytes]] = ()
-    ) -> None:
+    def __init__(self, record: RunRecord, store: RunStore, ways: Ways, *, kept: Sequence[Entry] = ()) -> None:
         """``kept``: what was read already of the run's log, from its beginning."""
         self._record = record
         self._kept = kept
@@ -76,10 +74,11 @@ class Writer:
                 await self._end(before[-1], await stands())
 
     async def _events(self, after: int, last: int) -> list[Event]:
-        kept = self._kept
-        if after or len(kept) != last:
-            kept = await self._store.read(self._record.run_id, after=after, limit=last - after) if last > after else []
-        entries = [read_entry(number, body) for number, body in kept]
+        entries = self._kept
+        if after or len(entries) != last:
+            limit = last - after
+            kept = await self._store.read(self._record.run_id, after=after, limit=limit) if limit > 0 else []
+            entries = [read_entry(number, body) for number, body in kept]
         return [Event(id=str(one.number), type=one.type, node=one.node, data=one.data) for one in entries]
 
     async def _begin(self, before: Sequence[Event], *, takes_over: bool = False) -> bool:

@@ -1,6 +1,14 @@
 """The sockets: one Protocol a file, its guarantees in its docstring."""
 
-from ropewalk.contracts.run_queue import ClaimedRun, LeaseRenewer, QueuedRun, QueuesRuns, RunQueue, TellsOfRuns
+from ropewalk.contracts.run_queue import (
+    ClaimedRun,
+    LeaseRenewer,
+    QueuedRun,
+    QueuesRuns,
+    RunQueue,
+    TellsOfRuns,
+    WakesNext,
+)
 from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore
 
 __all__ = [
@@ -13,4 +21,5 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "TellsOfRuns",
+    "WakesNext",
 ]

@@ -23,6 +23,10 @@ class ClaimedRun:
     taken_from: str | None = None
     """The worker whose lease ran out while it held the run: it died or froze, or was cut off. None when the run was
     handed over, or waits for its first worker. The log counts such deaths (`Reset`)."""
+    entries: Sequence[tuple[int, bytes]] | None = None
+    """All of its log, where a queue has it at hand: who drives the run need not read it."""
+    in_turn: bool = False
+    """No run of its session that has an earlier turn was RUNNING; False, too, where that was not looked for."""
 
 
 class LeaseRenewer(Protocol):
@@ -147,6 +151,17 @@ class TellsOfRuns(Protocol):
 
     async def overdue(self, *, for_seconds: float, limit: int = 100) -> list[QueuedRun]:
         """Return runs that have been due for so long and that nobody took, the longest waiting first."""
+        ...
+
+
+@runtime_checkable
+class WakesNext(Protocol):
+    """What a queue may do in one go for those whose turn has come; else they are looked for one by one."""
+
+    async def wake_next(self, run_ids: Sequence[str]) -> None:
+        """Wake, of the session of each of these runs, which have ended or paused, the RUNNING one with the lowest turn:
+        as `RunQueue.wake` does.
+        """
         ...
 
 

@@ -298,13 +298,19 @@ class Desk:
         engine.epoch = record.epoch
         return engine
 
-    async def fold(self, record: RunRecord) -> Engine:
+    async def fold(self, record: RunRecord, entries: Sequence[tuple[int, bytes]] | None = None) -> Engine:
         """Return the run's fold as ``record`` has it; whoever owns that epoch may write with it.
 
-        Raises `GraphChanged` when its log tells of what this graph does not have.
+        ``entries`` are all of its log, for those who have it at hand: its readers find it in the feed. Raises
+        `GraphChanged` when its log tells of what this graph does not have.
         """
-        schedule = await self._folded(record.run_id, record.last)
-        feed = Feed(KEPT_WITH_STORE, schedule.number)
+        if entries is None:
+            schedule = await self._folded(record.run_id, record.last)
+            feed = Feed(KEPT_WITH_STORE, schedule.number)
+        else:
+            schedule, feed = self._schedule(record.run_id), Feed(KEPT_WITH_STORE)
+            feed.say([self._take(schedule, record.run_id, *entry) for entry in entries])
+            schedule.ready = schedule.pending()
         return Engine(schedule, store=self.store, epoch=record.epoch, settings=self.settings, feed=feed)
 
     async def _folded(self, run_id: str, until: int) -> Schedule:

@@ -213,6 +213,10 @@ class Feed:
     def kept(self) -> list[Logged]:
         return list(self._entries)
 
+    def whole(self) -> list[Logged] | None:
+        """Return the log from its beginning; None where not all of it is here."""
+        return [*self._entries] if self._entries and self._entries[0].number == 1 else None
+
     def holds(self, after: int) -> bool:
         """Tell whether every entry above ``after`` is still here."""
         return after >= self._entry or (bool(self._entries) and self._entries[0].number <= after + 1)

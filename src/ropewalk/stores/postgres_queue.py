@@ -10,10 +10,15 @@ from ropewalk.contracts.run_queue import NO_RUNS, ClaimedRun, LeaseRenewer, Queu
 from ropewalk.errors import RunNotFound
 from ropewalk.stores.postgres_reads import record
 from ropewalk.stores.postgres_renewer import PostgresLeaseRenewer
+from ropewalk.stores.postgres_server import Row
 
 if TYPE_CHECKING:
     from ropewalk.stores.postgres import PostgresRunStore
     from ropewalk.stores.postgres_parts import PostgresParts
+
+
+_MOST_ENTRIES_ALONG, _MOST_BYTES_ALONG = 20, 64 * 1024
+"""A log that is no longer comes along with its claim."""
 
 
 class PostgresRunQueue:
@@ -48,8 +53,10 @@ class PostgresRunQueue:
             limit=max(limit, 0),
             without=[*without],
             lasts=[*without.values()],
+            entries=_MOST_ENTRIES_ALONG,
+            bytes=_MOST_BYTES_ALONG,
         )
-        return [ClaimedRun(record=record(row), taken_from=row[-1]) for row in rows]
+        return [_claimed(row) for row in rows]
 
     async def hold(self, run_id: str, worker: str, *, ttl_seconds: float) -> ClaimedRun | None:
         rows = await self._rows("hold", run_id=run_id, worker=worker, ttl=float(ttl_seconds))
@@ -57,6 +64,9 @@ class PostgresRunQueue:
 
     async def wake(self, run_id: str) -> None:
         await self._announce({graph for (graph,) in await self._rows("wake", run_id=run_id)})
+
+    async def wake_next(self, run_ids: Sequence[str]) -> None:
+        await self._announce({graph for (graph,) in await self._rows("wake_next", run_ids=[*run_ids])})
 
     def renewer(self, worker: str) -> LeaseRenewer:
         return PostgresLeaseRenewer(self._store.config, worker)
@@ -90,11 +100,24 @@ class PostgresRunQueue:
         return await self._store.find(lambda session: session.rows(name, **parameters), list)
 
     async def _announce(self, graphs: set[str]) -> None:
+        if not graphs:
+            return
+
         async def announce(parts: PostgresParts) -> None:
             for graph in graphs:
                 parts.announce(graph)
 
         await self._store.ask(announce)
+
+
+def _claimed(row: Row) -> ClaimedRun:
+    taken_from, in_turn = row[-3:-1]
+    bodies: list[bytes] | None = row[-1]
+    run = record(row)
+    entries = None
+    if bodies is not None and len(bodies) == run.last:  # else somebody has appended in this very moment
+        entries = [*enumerate(bodies, 1)]
+    return ClaimedRun(record=run, taken_from=taken_from, entries=entries, in_turn=in_turn)
 
 
 def _queued(row: tuple[Any, ...]) -> QueuedRun:

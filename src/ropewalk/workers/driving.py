@@ -11,7 +11,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ropewalk.contracts import ClaimedRun, RunQueue, RunRecord
@@ -21,10 +21,11 @@ from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, RunStopped, read_entry
 from ropewalk.core.resuming import reset_of
 from ropewalk.core.schedule import DEATHS_ALLOWED
-from ropewalk.core.turns import in_the_way, next_in_turn
+from ropewalk.core.turns import in_the_way
 from ropewalk.errors import GraphChanged, RopewalkError, RunInterrupted, RunTaken, StoreUnavailable
 from ropewalk.workers.heartbeat import Lease
 from ropewalk.workers.misfits import Misfits
+from ropewalk.workers.waking import Waking
 
 log = logging.getLogger("ropewalk")
 
@@ -89,6 +90,7 @@ class Drive:
         queue: RunQueue,
         troubles: Troubles,
         misfits: Misfits,
+        waking: Waking,
         beside: Beside,
         previous: "Drive | None",
     ) -> None:
@@ -102,9 +104,12 @@ class Drive:
         self._queue = queue
         self._troubles = troubles
         self._misfits = misfits
+        self._waking = waking
         self._beside = beside
         self._asking: asyncio.Future[Sequence[Fact] | float] | None = None
         self._engine: Engine | None = None
+        self._turn_in_seconds = 0.0
+        """For how long it is given back because its turn has not come; else 0."""
         self._lost = False
         self._winding_down = False
         self._cutting = False
@@ -119,10 +124,11 @@ class Drive:
             if self._previous is not None:
                 await self._previous.ended.wait()
                 self._previous = None
+                self.claim = replace(self.claim, in_turn=False)  # so it was before
             await self._drive()
         except RunTaken:
             log.info("run %s was taken from this worker", self.run_id)
-            await self._wake_next()  # it may have been cancelled
+            self._waking.stopped(self.claim.record)  # it may have been cancelled
         except GraphChanged as misfit:
             await self._misfit(misfit, on_mismatch)
         except StoreUnavailable as trouble:  # before anything was driven
@@ -153,7 +159,7 @@ class Drive:
 
     async def _drive(self) -> None:
         record = self.claim.record
-        engine = self._engine = await self._desk.fold(record)
+        engine = self._engine = await self._desk.fold(record, self.claim.entries)
         if record.plan != self._desk.plan.digest:
             log.info("run %s was started with another drawing of %s; its log fits this one", self.run_id, record.graph)
         if self._lost:
@@ -163,6 +169,7 @@ class Drive:
             opened = await self._opened(engine)
             if not isinstance(opened, Sequence):
                 await self._give_back(engine, facts, opened)
+                await self._look_once_more()
                 return
             facts += opened
         if facts:
@@ -178,7 +185,7 @@ class Drive:
         """Ask who stands beside the worker what comes first, or for how long the run is to wait."""
         if self._winding_down:
             return []
-        waits = await self._waits_its_turn()
+        waits = self._turn_in_seconds = await self._waits_its_turn()
         opening = self._beside.opening
         if waits or opening is None:
             return waits or []
@@ -203,6 +210,8 @@ class Drive:
         """
         record, store = self.claim.record, self._desk.store
         assert store is not None
+        if self.claim.in_turn:
+            return 0.0
         first = await in_the_way(store, owner=record.owner, session=record.session, turn=record.turn)
         if first is None:
             return 0.0
@@ -226,6 +235,16 @@ class Drive:
         if facts and self.claim.taken_from is not None:
             await engine.commit_whole(facts)
         await self._release(0.0 if self._winding_down else seconds)
+
+    async def _look_once_more(self) -> None:
+        """Have a run that waits for its turn taken up if that came while it was in our hands: nobody could wake it."""
+        if not self._turn_in_seconds or self._winding_down:
+            return
+        try:
+            if not await self._waits_its_turn():
+                await self._queue.wake(self.run_id)
+        except RopewalkError as trouble:
+            log.info("run %s waits for its turn, and is looked at again: %s", self.run_id, trouble)
 
     def _tell(self, engine: Engine) -> None:
         if self._beside.on_drive is None or self._winding_down:
@@ -255,7 +274,7 @@ class Drive:
         if engine.lost is None and engine.schedule.status != "RUNNING":
             self._troubles.forget(self.run_id)
             log.debug("run %s: %s", self.run_id, engine.schedule.status)
-            await self._wake_next()
+            self._waking.stopped(self.claim.record)
             return
         if engine.lost is None:  # it came to rest between two steps
             await self._release()
@@ -271,17 +290,6 @@ class Drive:
         else:
             why = f"its worker could not go on with it, again and again ({trouble}); resume() tries once more"
             await self._desk.set_aside(record, "poisoned", why)
-
-    async def _wake_next(self) -> None:
-        """Make the run due whose turn has come now; without this it would be looked at again before long."""
-        store = self._desk.store
-        assert store is not None
-        try:
-            following = await next_in_turn(store, self.claim.record)
-            if following is not None:
-                await self._queue.wake(following.run_id)
-        except RopewalkError as trouble:
-            log.info("run %s: who is next in its session was not woken: %s", self.run_id, trouble)
 
     async def _note_cut(self) -> RunRecord | None:
         """Say in the log that what was in flight starts over, and return how it stands then; try as long as the run is

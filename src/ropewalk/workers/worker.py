@@ -21,6 +21,7 @@ from ropewalk.errors import QueueMissing, StoreUnavailable
 from ropewalk.workers.driving import Beside, Drive, OnDrive, OnMismatch, Opening, Troubles
 from ropewalk.workers.heartbeat import Heartbeat, Lease
 from ropewalk.workers.misfits import Misfits
+from ropewalk.workers.waking import Waking
 
 log = logging.getLogger("ropewalk")
 
@@ -78,6 +79,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._troubles = Troubles()
         self._misfits = Misfits()
+        self._waking = Waking(store, self._queue)
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._freed = asyncio.Event()
@@ -100,6 +102,7 @@ class Worker:
             await self._hand_over()
         finally:
             await self._cut()
+            await self._waking.close()
             watch.cancel()
             self._heartbeat.stop()
 
@@ -173,6 +176,7 @@ class Worker:
             queue=self._queue,
             troubles=self._troubles,
             misfits=self._misfits,
+            waking=self._waking,
             beside=self._beside,
             previous=previous,
         )

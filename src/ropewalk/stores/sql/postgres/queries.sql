@@ -335,7 +335,18 @@ WITH due AS (
     SET worker = %(worker)s, epoch = raised.epoch, wake_at = clock_timestamp() + make_interval(secs => %(ttl)s)
     FROM raised WHERE work.run = raised.key
 )
-SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, worker FROM raised
+SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, worker,
+    NOT EXISTS (
+        SELECT FROM ropewalk.run AS ahead
+        WHERE ahead.session = raised.session AND coalesce('=' || ahead.owner, '') = coalesce('=' || raised.owner, '')
+            AND ahead.turn IS NOT NULL AND ahead.status = 'RUNNING' AND ahead.turn < raised.turn
+    ),
+    log.bodies
+FROM raised LEFT JOIN LATERAL (  -- what is short comes along; as it was when the statement began: its length tells
+    SELECT array_agg(entry.body ORDER BY entry.number) AS bodies FROM ropewalk.entry
+    WHERE entry.run = raised.key AND raised.base IS NULL AND raised.last <= %(entries)s
+    HAVING sum(octet_length(entry.body)) <= %(bytes)s
+) AS log ON true
 
 -- name: hold
 -- Give one run to a worker, if it is due; of one that the worker has, prolong the lease. The run is locked before its
@@ -364,6 +375,20 @@ FROM raised
 UPDATE ropewalk.work SET wake_at = clock_timestamp()
 FROM ropewalk.run
 WHERE run.run_id = %(run_id)s AND work.run = run.key AND work.worker IS NULL AND work.wake_at > clock_timestamp()
+RETURNING work.graph
+
+-- name: wake_next
+-- Make the runs due whose turn has come in the sessions of these, which have stopped.
+UPDATE ropewalk.work SET wake_at = clock_timestamp()
+FROM unnest(%(run_ids)s::text[]) AS stopped (run_id) JOIN ropewalk.run USING (run_id) CROSS JOIN LATERAL (
+    SELECT following.key FROM ropewalk.run AS following
+    WHERE following.session = run.session
+        AND coalesce('=' || following.owner, '') = coalesce('=' || run.owner, '')
+        AND following.turn IS NOT NULL AND following.status = 'RUNNING'
+    ORDER BY following.turn LIMIT 1
+) AS following
+WHERE work.run = following.key AND following.key <> run.key
+    AND work.worker IS NULL AND work.wake_at > clock_timestamp()
 RETURNING work.graph
 
 -- name: renew
