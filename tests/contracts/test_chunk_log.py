@@ -290,7 +290,7 @@ def test_bytes_come_back_as_they_went(place: Place) -> None:
 
 def test_appends_of_one_turn_share_a_round_trip(redis_url: str) -> None:
     async def go(one: RedisChunkLog, two: RedisChunkLog) -> None:
-        client: AsyncRedisClient = one._client  # type: ignore[reportPrivateUsage]
+        client: AsyncRedisClient = one._asking._client  # type: ignore[reportPrivateUsage]
         await one.open("test-warm", "m", fence=1)
 
         async def calls() -> int:
@@ -313,7 +313,7 @@ def test_every_key_has_an_end(redis_url: str) -> None:
     place = Place("redis", redis_url)
 
     async def go(one: RedisChunkLog, two: RedisChunkLog) -> None:
-        client: AsyncRedisClient = one._client  # type: ignore[reportPrivateUsage]
+        client: AsyncRedisClient = one._asking._client  # type: ignore[reportPrivateUsage]
         await one.open(place.session, "m", fence=1)
         await one.append(place.session, "m", [b"x"], fence=1, chunk_id=0, final=True)
         await one.seen(place.session, ["m"])

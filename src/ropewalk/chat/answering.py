@@ -16,7 +16,7 @@ from ropewalk.chat.closing import Closing
 from ropewalk.chat.desk import ChatDesk
 from ropewalk.chat.noted import noted_in
 from ropewalk.chat.outlet import Outlet, Ways
-from ropewalk.chat.requests import Address, address_in, read_request
+from ropewalk.chat.requests import Address, WorkflowRequest, address_in, read_request
 from ropewalk.chat.writing import Writer
 from ropewalk.contracts import RunRecord
 from ropewalk.contracts.chat_requests import ChatRequests, Delivery
@@ -42,6 +42,7 @@ _FETCH_SECONDS = 5.0
 _FETCHED = 50
 _FULL_SECONDS = 0.05
 _MOST_OPENED = 1000
+_MOST_SEEN = 10_000
 
 
 class Answering:
@@ -60,6 +61,8 @@ class Answering:
         self._taking: asyncio.Task[None] | None = None
         self._opened: dict[str, Sequence[Entry]] = {}
         """What was read of runs whose driving may begin next."""
+        self._seen: dict[str, tuple[str | None, str | None]] = {}
+        """Messages whose runs were claimed here, and which are admitted therefore -> user, session."""
         self.taken = 0
         """Requests that were handed to this worker."""
         self.admitted = 0
@@ -89,6 +92,7 @@ class Answering:
 
     async def opening(self, record: RunRecord, engine: Engine) -> Sequence[Fact]:
         """Return what a run of a chat begins with; nothing for one that has begun, or is no chat's."""
+        self._note_seen(record)
         if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
         entries = await self._entries(record, engine)
@@ -106,11 +110,15 @@ class Answering:
         return [StateEdited(shape.told({"messages": messages}, "The session's history"), _BY, at_rest=True)]
 
     async def _entries(self, record: RunRecord, engine: Engine) -> Sequence[Entry]:
-        whole = engine.feed.whole()
-        if whole is not None:
-            return [one.to_entry() for one in whole]
+        if engine.feed.log is not None:
+            return engine.feed.log
         kept = await self._desk.service.store.read(record.run_id, limit=_OPENINGS)
         return [read_entry(number, body) for number, body in kept]
+
+    def _note_seen(self, record: RunRecord) -> None:
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen[record.run_id] = (record.owner, record.session)
 
     def _note_opened(self, run_id: str, kept: Sequence[Entry]) -> None:
         if len(self._opened) >= _MOST_OPENED:  # of runs that did not begin here after all
@@ -183,10 +191,8 @@ class Answering:
             request = read_request(delivery.body)
             if request.session_id != delivery.session_id:
                 raise ValueError("session_id is not the subject's")
-            accepted = await self._desk.admit(request)
-            self.admitted += accepted.is_new
-            if accepted.message_id != request.message_id:  # it has answered that one, and gets an end of its own
-                await self._closing.close(request.message_id)
+            if self._seen.get(request.message_id) != (request.user_id, request.session_id):
+                await self._admit(request)
             await delivery.done()
         except (StoreUnavailable, LimitReached) as trouble:
             log.warning("a request waits: %s", trouble)
@@ -198,6 +204,12 @@ class Answering:
                 await self._refuse(delivery, trouble)
         except (RopewalkError, ValueError) as trouble:
             await self._refuse(delivery, trouble)
+
+    async def _admit(self, request: WorkflowRequest) -> None:
+        accepted = await self._desk.admit(request)
+        self.admitted += accepted.is_new
+        if accepted.message_id != request.message_id:  # it has answered that one, and gets an end of its own
+            await self._closing.close(request.message_id)
 
     async def _refuse(self, delivery: Delivery, why: Exception) -> None:
         """Put a request away that nobody can answer, and tell who waits."""

@@ -42,6 +42,7 @@ from ropewalk.errors import (
     StoreCorrupt,
     StoreUnavailable,
 )
+from ropewalk.events import Entry
 from ropewalk.ids import checked_run_id, new_run_id
 
 T = TypeVar("T")
@@ -309,7 +310,8 @@ class Desk:
             feed = Feed(KEPT_WITH_STORE, schedule.number)
         else:
             schedule, feed = self._schedule(record.run_id), Feed(KEPT_WITH_STORE)
-            feed.say([self._take(schedule, record.run_id, *entry) for entry in entries])
+            feed.log = [_entry_of(record.run_id, *entry) for entry in entries]
+            feed.say([self._take(schedule, record.run_id, entry) for entry in feed.log])
             schedule.ready = schedule.pending()
         return Engine(schedule, store=self.store, epoch=record.epoch, settings=self.settings, feed=feed)
 
@@ -334,20 +336,14 @@ class Desk:
                     f"The log of run {run_id!r} ends at entry {schedule.number} of {until}. Restore a backup."
                 )
             for number, body in page:
-                logged = self._take(schedule, run_id, number, body)
+                logged = self._take(schedule, run_id, _entry_of(run_id, number, body))
                 if told is not None:
                     told.append(logged)
         schedule.ready = schedule.pending()  # not what became ready, and finished, on the way
         return schedule
 
-    def _take(self, schedule: Schedule, run_id: str, number: int, body: bytes) -> Logged:
-        try:
-            entry = read_entry(number, body)
-        except ValueError as error:
-            raise StoreCorrupt(
-                f"Entry {number} of run {run_id!r} cannot be read ({error}). "
-                "Restore a backup, or fork the run before it."
-            ) from error
+    def _take(self, schedule: Schedule, run_id: str, entry: Entry) -> Logged:
+        number = entry.number
         try:
             fact = decode(entry, self.shape)
         except KeyError as error:
@@ -473,6 +469,15 @@ class Desk:
         if state is not None:
             self.shape.mirror(engine.schedule.union(), state)
             show_all(self.shows, state, engine.schedule)
+
+
+def _entry_of(run_id: str, number: int, body: bytes) -> Entry:
+    try:
+        return read_entry(number, body)
+    except ValueError as error:
+        raise StoreCorrupt(
+            f"Entry {number} of run {run_id!r} cannot be read ({error}). Restore a backup, or fork the run before it."
+        ) from error
 
 
 def _with_origin(started: RunStarted, origin: Origin) -> RunStarted:

@@ -48,6 +48,8 @@ class Feed:
         """Steps in flight: id -> (entry, n) of their step_started, node, attempt."""
         self._ended: deque[Voice] = deque(maxlen=64)
         """What steps said before their entry came, for readers who are just reaching it."""
+        self.log: list[Entry] | None = None
+        """All that the run's log had when this feed began, where that was at hand."""
         self.readers = 0
         self.pass_on: Callable[[Said], None] | None = None
         """Told of each live event, and of each commit, for those who follow in other processes."""
@@ -212,10 +214,6 @@ class Feed:
 
     def kept(self) -> list[Logged]:
         return list(self._entries)
-
-    def whole(self) -> list[Logged] | None:
-        """Return the log from its beginning; None where not all of it is here."""
-        return [*self._entries] if self._entries and self._entries[0].number == 1 else None
 
     def holds(self, after: int) -> bool:
         """Tell whether every entry above ``after`` is still here."""

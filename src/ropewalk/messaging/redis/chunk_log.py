@@ -3,7 +3,8 @@
 1. The log of session S is the stream ``chat:log:{S}``, its entries ``1-0``, ``2-0``, ... without gaps, each with the
    field ``b``; beside it, in the same place of a cluster, what is known of its messages.
 2. Each call is one script: it decides by what stands there, so that it may be repeated, and so that two writers meet.
-3. Appends of one turn of the loop, and of the time in which the one before is under way, share one round trip.
+3. Appends of one turn of the loop, and of the time in which the one before is under way, share one round trip; so do
+   all other calls.
 
 The append is synchronous for the server as anything else: what a server had answered and lost with its memory begins a
 new life of the log. Where logs should outlive a restart let the server keep an append-only file.
@@ -17,12 +18,10 @@ from typing import Any
 from ropewalk.contracts.chunk_log import Appended, Logged, LogPage, Opened
 from ropewalk.errors.chat import ChunkRefused, MessageOver
 from ropewalk.messaging.redis.append_desk import AppendDesk
+from ropewalk.messaging.redis.asking_desk import AskingDesk
 from ropewalk.messaging.redis.async_client import AsyncRedisClient
-from ropewalk.messaging.redis.bus_talk import asked
 from ropewalk.messaging.redis.talk import Run, beside, script, text
 from ropewalk.messaging.session_names import checked_counts, checked_message, checked_session
-
-_WHAT = "The chunk log"
 
 
 class RedisChunkLog:
@@ -30,9 +29,9 @@ class RedisChunkLog:
 
     def __init__(self, client: AsyncRedisClient, *, kept: int = 10_000, kept_seconds: float = 3600.0) -> None:
         """Keep the newest ``kept`` chunks of a session, for ``kept_seconds`` (and at most a minute more)."""
-        self._client = client
         self._ttl_ms = max(1, round(kept_seconds * 1000))
         self._desk = AppendDesk(client, kept=kept, ttl_ms=self._ttl_ms)
+        self._asking = AskingDesk(client, "The chunk log")
 
     async def open(self, session_id: str, message_id: str, *, fence: int) -> Opened:
         checked_message(message_id)
@@ -69,11 +68,12 @@ class RedisChunkLog:
             await self._asked("log_seen", session_id, *message_ids)
 
     async def close(self) -> None:
-        """Wait for the appends that are under way."""
+        """Wait for what is under way."""
         await self._desk.close()
+        await self._asking.close()
 
     async def _asked(self, name: str, session_id: str, *arguments: str | int) -> Any:
-        return await asked(self._client, _WHAT, Run(script(name, "log_rules"), keys_of(session_id), arguments))
+        return await self._asking.ask(Run(script(name, "log_rules"), keys_of(session_id), arguments))
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,8 @@ wanted here and costs as much as the packing. In a cluster the driver knows whic
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from ropewalk.errors import RedisProblem
@@ -129,8 +131,8 @@ class AsyncDriver:
         match asked:
             case Run(script, keys, arguments):
                 return await self._sent(("EVALSHA", script.sha, len(keys), *keys, *arguments))
-            case Batch():
-                return await _piped(self.redis, asked).execute(raise_on_error=False)
+            case Batch(commands):
+                return await self._sent_together(commands)
             case Pause(seconds):
                 return await asyncio.sleep(seconds)
             case _:
@@ -139,10 +141,28 @@ class AsyncDriver:
     async def _sent(self, command: Command) -> Any:
         if self._pool is None:
             return await self.redis.execute_command(*command)
-        connection = await self._pool.get_connection()
-        try:
+        async with self._connection() as connection:
             await connection.send_command(*command)
             return await connection.read_response()
+
+    async def _sent_together(self, commands: Sequence[Command]) -> list[Any]:
+        if self._pool is None:
+            return await _piped(self.redis, Batch(commands)).execute(raise_on_error=False)
+        async with self._connection() as connection:
+            await connection.send_packed_command(connection.pack_commands(commands))
+            replies: list[Any] = []
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except redis.exceptions.ResponseError as error:
+                    replies.append(error)
+            return replies
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Any]:
+        connection = await self._pool.get_connection()
+        try:
+            yield connection
         except redis.exceptions.ResponseError:
             raise
         except BaseException:

@@ -6,27 +6,28 @@ as of the last time that anybody of us announced or asked. When each of them end
 name has none, so that one script holds both. Both keys end with their last member. A member that a stranger added is
 given five minutes when it is first met; one that a stranger took out is forgotten.
 
-Each session is a script of its own; those of one call share a round trip, in a cluster one for each node.
+Each session is a script of its own; those that are asked at the same time share a round trip, in a cluster one for
+each node.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from ropewalk.contracts.session_registry import Connection
+from ropewalk.messaging.redis.asking_desk import AskingDesk
 from ropewalk.messaging.redis.async_client import AsyncRedisClient
-from ropewalk.messaging.redis.bus_talk import all_asked, asked
 from ropewalk.messaging.redis.talk import Run, beside, script, text
 from ropewalk.messaging.session_names import checked_connections, checked_session, pod_of
-
-_WHAT = "The session registry"
 
 
 class RedisSessionRegistry:
     """A registry over a client that stays its maker's to close."""
 
     def __init__(self, client: AsyncRedisClient) -> None:
-        self._client = client
+        self._asking = AskingDesk(client, "The session registry")
 
     async def announce(self, connections: Iterable[Connection], *, ttl_seconds: float) -> None:
         ttl_ms = max(1, round(ttl_seconds * 1000))
@@ -34,27 +35,31 @@ class RedisSessionRegistry:
             Run(script("session_announce", "session_rules"), _keys(session_id), (ttl_ms, *members))
             for session_id, members in _by_session(connections)
         ]
-        await all_asked(self._client, _WHAT, runs)
+        await self._asked(runs)
 
     async def forget(self, connections: Iterable[Connection]) -> None:
         runs = [
             Run(script("session_forget", "session_rules"), _keys(session_id), members)
             for session_id, members in _by_session(connections)
         ]
-        await all_asked(self._client, _WHAT, runs)
+        await self._asked(runs)
 
     async def pods_of(self, session_ids: Sequence[str]) -> list[frozenset[str]]:
         runs = [Run(script("session_members", "session_rules"), _keys(asked_for), ()) for asked_for in session_ids]
-        told = await all_asked(self._client, _WHAT, runs)
+        told = await self._asked(runs)
         return [frozenset(pod for member in members if (pod := pod_of(text(member)))) for members in told]
 
     async def claim(self, session_id: str, user_id: str, *, ttl_seconds: float) -> bool:
         key = f"chat:owner:{checked_session(session_id)}"
         run = Run(script("session_claim"), (key,), (user_id, max(1, round(ttl_seconds * 1000))))
-        return bool(await asked(self._client, _WHAT, run))
+        return bool(await self._asking.ask(run))
 
     async def close(self) -> None:
-        """Do nothing: nothing is under way when nobody waits for it."""
+        """Wait for what is under way."""
+        await self._asking.close()
+
+    async def _asked(self, runs: Sequence[Run]) -> list[Any]:
+        return await asyncio.gather(*map(self._asking.ask, runs))
 
 
 def _by_session(connections: Iterable[Connection]) -> list[tuple[str, list[str]]]:
