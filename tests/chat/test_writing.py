@@ -1,6 +1,7 @@
 """What becomes of messages whose writer died: somebody else ends them, once; nobody asks twice."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.chat import app
@@ -12,7 +13,7 @@ from ropewalk.chat.outlet import Outlet
 from ropewalk.chat.requests import read_request
 from ropewalk.chat.sweeping import Sweep
 from ropewalk.core.facts import Reset
-from ropewalk.errors.chat import ChunkRefused
+from ropewalk.errors.chat import BusUnavailable, ChunkRefused
 from ropewalk.server.owned import Caller
 
 
@@ -159,6 +160,62 @@ def test_of_two_who_end_a_message_the_last_one_to_begin_does() -> None:
         await end(closers[-1], "one two")
         assert [one["is_final"] for one in await service.chunks()].count(True) == 1
         assert await service.text() == "one two"
+
+    asyncio.run(main())
+
+
+def test_a_first_chunk_opens_its_message_and_takes_no_further_round_trip() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        writer = outlet(service, "one two")
+        for text in ("one ", "two"):
+            await writer.say(text)
+        await writer.say("", lambda head, number, rest: chunks.last(head, number, rest, ENDING), final=True)
+        told = await service.chunks()
+        assert [one["chunk_id"] for one in told] == [0, 1, 2]
+        assert (await service.text(), told[-1]["is_final"]) == ("one two", True)
+
+    asyncio.run(main())
+
+
+def test_a_first_chunk_finds_that_somebody_has_written_before() -> None:
+    async def main() -> None:
+        service = Service(app.chat)
+        earlier = outlet(service)
+        await earlier.say("half of wh")
+        later = Outlet(HEAD, 2, service.ways, lambda: "one two ")
+        await later.say("two ")
+        assert await service.text() == "one two "
+        with pytest.raises(ChunkRefused):
+            await earlier.say("at")
+        with pytest.raises(ChunkRefused):
+            await outlet(service).say("late")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_first_chunk_that_met_a_log_that_was_away_is_told_with_all_before_it(arrived: bool) -> None:
+    """Clients were told of the message from the store meanwhile."""
+
+    async def main() -> None:
+        service = Service(app.chat)
+        append, trouble = service.ways.log.append, [BusUnavailable("The chunk log", "here", "it is away")]
+
+        async def away_once(*where: Any, **what: Any) -> Any:
+            if not trouble:
+                return await append(*where, **what)
+            if arrived:
+                await append(*where, **what)
+            raise trouble.pop()
+
+        service.ways.log.append = away_once  # type: ignore[method-assign]
+        writer = outlet(service, "one ")
+        await writer.say("one ")
+        told = await service.chunks()
+        assert [one["reset"]["text"] for one in told if "reset" in one] == ["one "]
+        assert [one["chunk_id"] for one in told] == [*range(1 + arrived)]
+        assert await service.text() == "one "
 
     asyncio.run(main())
 

@@ -21,6 +21,7 @@ _AGAIN_SECONDS = (0.05, 2.0)
 _WITHIN_AN_EPOCH = 1 << 20
 """So many may write a message one after the other while its run has one owner: who drives it, and those who end it."""
 _STEP = 1000
+_NOT_OPENED = Appended(first=0, log="", chunks=0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class Ways:
 class Outlet:
     """Writes the chunks of one message with one fence, one at a time. Used by one task.
 
+    A message that nobody can have written before need not be opened: its first chunk does that, or finds that somebody
+    has written it all the same, and then it is told anew.
+
     A log that cannot be reached is tried again until it can, or the task is cancelled.
     """
 
@@ -59,7 +63,7 @@ class Outlet:
         self._whole = whole
         self._next = 0
         self._log = ""
-        """The life of the log in which the message was opened."""
+        """The life of the log in which the message was opened; empty: it was not, and its first chunk opens it."""
 
     async def open(self) -> bool:
         """Write the message from now on; tell whether clients may have something of it: it has chunks already, or the
@@ -115,11 +119,12 @@ class Outlet:
             if appended.first:
                 self._next = appended.chunks
                 await self._send(chunks.placed(body, appended.log, appended.first))
-                if appended.log != self._log and not final:  # it was lost before the first chunk
-                    self._log = appended.log
+                before, self._log = self._log, appended.log
+                if before not in ("", appended.log) and not final:  # it was lost before the first chunk
                     await self.anew(self._whole())
                 return
-            log.info("message %s is written again: the log of its session was lost", self.head.message_id)
+            if self._log:
+                log.info("message %s is written again: the log of its session was lost", self.head.message_id)
             await self.open()
             if make is not chunks.reset:
                 await self.anew(self._whole())
@@ -135,6 +140,8 @@ class Outlet:
                 return await self._ways.log.append(*where, [body], fence=self._fence, chunk_id=self._next, final=final)
             except BusUnavailable as trouble:
                 self._count(trouble)
+                if not self._log:  # clients may be told from the store meanwhile: it is opened first
+                    return _NOT_OPENED
                 await asyncio.sleep(wait)
                 wait = min(longest, wait * 2)
 

@@ -26,6 +26,8 @@ from ropewalk.events import LAST_OF_A_STRETCH, Entry, Event
 from ropewalk.server.chat_replies import notice
 
 _LOOKS_SECONDS = 1.0
+_FIRST_CLAIM = 2
+"""The epoch of a run that nobody had before: it is admitted with 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +95,8 @@ class Writer:
         told = self._telling.take(before)
         if takes_over:
             await self._outlet.take_over()
+        elif self._record.epoch == _FIRST_CLAIM and told is None:
+            return True
         if takes_over or await self._outlet.open() or told is not None:  # clients may have a part of it, even if the
             await self._outlet.anew(self._telling.shown)  # log has none: from one that was lost
         return True

@@ -6,8 +6,7 @@ wanted here and costs as much as the packing. In a cluster the driver knows whic
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from ropewalk.errors import RedisProblem
@@ -141,28 +140,26 @@ class AsyncDriver:
     async def _sent(self, command: Command) -> Any:
         if self._pool is None:
             return await self.redis.execute_command(*command)
-        async with self._connection() as connection:
-            await connection.send_command(*command)
-            return await connection.read_response()
+        return (await self._exchanged([command], raises=True))[0]
 
     async def _sent_together(self, commands: Sequence[Command]) -> list[Any]:
         if self._pool is None:
             return await _piped(self.redis, Batch(commands)).execute(raise_on_error=False)
-        async with self._connection() as connection:
+        return await self._exchanged(commands, raises=False)
+
+    async def _exchanged(self, commands: Sequence[Command], *, raises: bool) -> list[Any]:
+        """Send commands and return their replies, in which errors stand as themselves unless it ``raises`` them."""
+        connection = await self._pool.get_connection()
+        try:
             await connection.send_packed_command(connection.pack_commands(commands))
             replies: list[Any] = []
             for _ in commands:
                 try:
                     replies.append(await connection.read_response())
                 except redis.exceptions.ResponseError as error:
+                    if raises:
+                        raise
                     replies.append(error)
-            return replies
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Any]:
-        connection = await self._pool.get_connection()
-        try:
-            yield connection
         except redis.exceptions.ResponseError:
             raise
         except BaseException:
@@ -170,6 +167,7 @@ class AsyncDriver:
             raise
         finally:
             await self._pool.release(connection)
+        return replies
 
 
 def _piped(client: Any, batch: Batch) -> Any:
