@@ -69,15 +69,30 @@ def _gates() -> None:
 
 
 class Bus(MemoryLiveEvents):
-    """Tells who listens, and how much was said."""
+    """Tells who listens, and how much was said; its drivers' way to it can be interrupted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said = 0
+        self._is_interrupted = False
+        self._on_doubt: list[Callable[[], None]] = []
 
     def say(self, run_id: str, bodies: list[bytes]) -> None:
         self.said += 1
-        super().say(run_id, bodies)
+        if not self._is_interrupted:
+            super().say(run_id, bodies)
+
+    async def heed(self, *, on_nobody: Callable[[str], None], on_doubt: Callable[[], None]) -> None:
+        await super().heed(on_nobody=on_nobody, on_doubt=on_doubt)
+        self._on_doubt.append(on_doubt)
+
+    def interrupt(self) -> None:
+        self._is_interrupted = True
+
+    def resume(self) -> None:
+        self._is_interrupted = False
+        for on_doubt in self._on_doubt:
+            on_doubt()
 
     def is_followed(self, run_id: str) -> bool:
         return run_id in self._readers
@@ -170,6 +185,26 @@ def test_of_a_run_that_nobody_follows_one_word_is_said_until_somebody_comes(post
                 f"{x}{n}.{m}" for x in "ab" for n in "12" for m in range(3)
             )
             assert live.said > 1
+
+    asyncio.run(go())
+
+
+def test_what_was_said_while_the_driver_s_way_was_interrupted_is_told_again(postgres_url: str) -> None:
+    async def go() -> None:
+        live = Bus()
+        async with serving(sides, postgres_url, live) as service, working(sides, postgres_url, live):
+            run_id = await begun(service)
+            reader = asyncio.create_task(followed(service, run_id))
+            await until(lambda: live.is_followed(run_id) and {"a1", "b1"} <= {*GATES})
+            live.interrupt()
+            GATES["a1"].set()
+            await until(lambda: "a2" in GATES)
+            await asyncio.sleep(0.05)  # more than a breath: it is said, to nobody
+            live.resume()
+            for gate in ("a2", "b1", "b2"):
+                GATES.setdefault(gate, asyncio.Event()).set()
+            words = text(await reader).split()
+            assert sorted(words) == sorted(f"{x}{n}.{m}" for x in "ab" for n in "12" for m in range(3))
 
     asyncio.run(go())
 

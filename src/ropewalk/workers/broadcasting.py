@@ -5,7 +5,9 @@
 2. The outbox is sent at once, then after a breath: what is said meanwhile travels together. Nothing waits for it.
 3. Who begins to follow a run in the middle asks, and is told what is kept of its steps in flight.
 4. A run that nobody follows has a closed outbox, where the way can tell: from the first word to nobody until somebody
-   asks, or until the way was interrupted, when somebody may have come unheard.
+   asks, or until the way was interrupted.
+5. When the way was interrupted all that is kept is told again: somebody may have come unheard, and whose own way was
+   open all the time asks for nothing. Who has heard it passes it over.
 
 Entries are in the log, where every server finds them; what is told here is what no log has.
 """
@@ -20,6 +22,7 @@ from ropewalk.core.said import Said, dump_said
 _LOOKS_SECONDS = 1.0
 """How often runs are looked for that are driven here no more."""
 _BREATH_SECONDS = 0.002
+_FROM_THE_BEGINNING = (0, 0)
 
 
 class Broadcasting:
@@ -52,7 +55,7 @@ class Broadcasting:
 
     def _doubt(self) -> None:
         for outbox in self._outboxes.values():
-            outbox.begin()
+            outbox.begin(again=True)
 
     def on_drive(self, record: RunRecord, engine: Engine) -> None:
         """Tell what a run says, from now on; call it just before the engine drives."""
@@ -94,18 +97,20 @@ class _Outbox:
         self._not_before = 0.0
         self.begin()
 
-    def begin(self) -> None:
-        """Tell where the run is now, and what it says from now on, after a breath: that nobody follows it is known by
-        then.
+    def begin(self, *, again: bool = False) -> None:
+        """Tell where the run is now, ``again`` with what its steps in flight have said; and what it says from now on,
+        after a breath: that nobody follows it is known by then.
         """
         self.open()
-        newest = Said(self.engine.feed.newest[0])
+        feed = self.engine.feed
+        first = feed.said(_FROM_THE_BEGINNING) if again else [Said(feed.newest[0])]
         if self._tells is not None:
             self.send()
-            self._tells.say_first(self._run_id, [dump_said(newest)])
+            self._tells.say_first(self._run_id, [dump_said(one) for one in first])
             self._not_before = self._loop.time() + _BREATH_SECONDS
         else:
-            self._put(newest)
+            for said in first:
+                self._put(said)
 
     def open(self) -> None:
         """Take in what the run says from now on."""
