@@ -32,7 +32,7 @@ class Doors:
         """
         self._bus = None if settings.bus is None or live is not None else open_live(settings.bus, name="ropewalk serve")
         live = self._bus.live if self._bus is not None else live
-        self.service, self.app, self._more = _app_of(graphs, settings, aliases, live)
+        self.service, self.app, self._more, self._door = _app_of(graphs, settings, aliases, live)
         self.grace_seconds = 10.0
         """How long a stop waits for steps in flight; what does not end by then is done again at the next start."""
         self.taken_over = 0
@@ -48,6 +48,7 @@ class Doors:
 
     async def serve(self, listening: socket.socket) -> None:
         """Answer until `stop`, or a signal to this process; then let streams and runs come to rest."""
+        from ropewalk.server.garbage import what_is_here_stays  # noqa: PLC0415  as above
         from ropewalk.server.listening import Listener  # noqa: PLC0415
 
         if not self._settings.for_workers:
@@ -55,8 +56,9 @@ class Doors:
         await self._more.start()
         if self._bus is not None:
             self._bus.begin()
-        self._listener = Listener(self.app, before_end=self._before_end)
-        await self._listener.serve(sockets=[listening])
+        self._listener = Listener(self._door, before_end=self._before_end)
+        with what_is_here_stays():
+            await self._listener.serve(sockets=[listening])
 
     async def _before_end(self) -> None:
         await self._more.close()
@@ -72,7 +74,8 @@ class Doors:
 
 def _app_of(
     graphs: Sequence[Graph[Any]], settings: DoorSettings, aliases: Mapping[str, str], live: "LiveEvents | None"
-) -> tuple[Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any]:
+    """Return the service, its app, the other doors on that, and what stands before it on the socket."""
     try:  # the extra is loaded by who serves
         from ropewalk.server.gateway import create_app  # noqa: PLC0415
     except ImportError as error:
@@ -81,20 +84,22 @@ def _app_of(
     from ropewalk.server.more_doors import MoreDoors  # noqa: PLC0415
     from ropewalk.server.policy import policy_of  # noqa: PLC0415
     from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
+    from ropewalk.server.short_way import ShortWay  # noqa: PLC0415
 
     limits = RunLimits(runs_per_user=settings.runs_per_user)
     service = RunService(graphs, aliases=aliases, for_workers=settings.for_workers, limits=limits, live=live)
+    policy = policy_of(settings.allowed_hosts, settings.allowed_origins, checks_hosts=not settings.asks_who)
+    body_limits = BodyLimits(bytes=settings.max_body_bytes)
     app = create_app(
         service,
         authenticate=authenticator_of(settings),
-        policy=policy_of(settings.allowed_hosts, settings.allowed_origins, checks_hosts=not settings.asks_who),
+        policy=policy,
         limiter=limiter_of(settings),
-        body_limits=BodyLimits(bytes=settings.max_body_bytes),
+        body_limits=body_limits,
     )
-    more = MoreDoors(
-        app, service, settings, body_limits=BodyLimits(bytes=settings.max_body_bytes), worker_of=_worker_of_deliveries
-    )
-    return service, app, more
+    more = MoreDoors(app, service, settings, body_limits=body_limits, worker_of=_worker_of_deliveries)
+    door = ShortWay(app, service, app.state.keeper, policy, body_limits, more.answered)
+    return service, app, more, door
 
 
 def limiter_of(settings: DoorSettings) -> Any:

@@ -31,11 +31,11 @@ PURE = (
     "routes said schedule snapshot standing state sums versions view voices"
 )
 ACTING = (
-    "choosing compiler context desk drive engine feed folding following graph handing history ledger lookout owning "
-    "picture raised reading run signatures step turns"
+    "admitting choosing compiler context desk drive engine feed folding following graph handing history ledger lookout "
+    "owning picture raised reading run signatures step turns"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving example following inputs limits measuring overhearing owned "
+    "__init__ auth channel chat chat_replies driving example following garbage inputs limits measuring overhearing owned "
     "policy posting problems runs sessions views waiting webhooks"
 )
 WITH_HTTP = (

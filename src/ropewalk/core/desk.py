@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ropewalk.codec import ANY, legible, stored_form
-from ropewalk.contracts import NewRun, QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
+from ropewalk.codec import legible
+from ropewalk.contracts import QueuedRun, QueuesRuns, RunQueue, RunRecord, RunStore, TellsOfRuns
+from ropewalk.core.admitting import Admitting
 from ropewalk.core.drive import Settings
 from ropewalk.core.engine import Engine
-from ropewalk.core.facts import Fact, RunStarted, RunStopped, StateEdited, decode, encode, read_entry
+from ropewalk.core.facts import RunStopped, StateEdited, decode, encode, read_entry
 from ropewalk.core.feed import Feed, Logged
 from ropewalk.core.ledger import KEPT_WITH_STORE, KEPT_WITHOUT_STORE
 from ropewalk.core.lookout import Lookout
@@ -29,26 +30,20 @@ from ropewalk.core.run import Run
 from ropewalk.core.schedule import Misfit, Schedule
 from ropewalk.core.snapshot import load_snapshot
 from ropewalk.core.state import Shape, Values
-from ropewalk.core.turns import in_the_way
 from ropewalk.errors import (
     EntryNotFound,
     GraphChanged,
     QueueMissing,
-    RopewalkError,
     RunExists,
     RunFinished,
     RunNotFound,
     RunTaken,
     StoreCorrupt,
-    StoreUnavailable,
 )
 from ropewalk.events import Entry
 from ropewalk.ids import checked_run_id, new_run_id
 
 T = TypeVar("T")
-Create = Callable[[NewRun, Sequence[bytes]], Awaitable[int]]
-"""Admits a run: `RunStore.create`, or `RunQueue.submit`."""
-
 _PAGE = 2_000
 _SHORT = 4
 """So many entries are folded sooner than the store is asked whether it has a snapshot of them."""
@@ -78,6 +73,7 @@ class Desk:
         self._runs: weakref.WeakValueDictionary[str, Run[Any]] = weakref.WeakValueDictionary()
         self._held: dict[asyncio.Task[None], Run[Any]] = {}
         self._lookout = Lookout()
+        self._admitting = Admitting(self)
         self.when_lost: Callable[[Run[Any], BaseException], None] | None = None
         """Told of runs that this process drove and could not go on with."""
 
@@ -87,85 +83,28 @@ class Desk:
         self, state: BaseModel | None, run_id: str | None, settings: Settings, origin: Origin = NO_ORIGIN
     ) -> Run[Any]:
         """Begin a run; must be called inside a running loop."""
-        return self._begin(state, run_id, settings, origin)
+        return self._admitting.begin(state, run_id, settings, origin)
+
+    async def admit(
+        self, state: BaseModel | None, run_id: str | None, settings: Settings, origin: Origin = NO_ORIGIN
+    ) -> Run[Any]:
+        """Begin a run and return it when it is durable."""
+        return await self._admitting.admit(state, run_id, settings, origin)
 
     async def submit(self, state: BaseModel | None, run_id: str | None, origin: Origin = NO_ORIGIN) -> Run[Any]:
         """Admit a run and leave it for a worker. Raises `QueueMissing`."""
         queue = self.queue()
         if queue is None:
             raise QueueMissing(self.plan.name, None if self.store is None else type(self.store).__name__)
-        run = self._begin(state, run_id, self.settings, origin, create=queue.submit)
+        run = self._admitting.begin(state, run_id, self.settings, origin, create=queue.submit)
         await run.admitted()
         return run
 
-    def _begin(
-        self,
-        state: BaseModel | None,
-        run_id: str | None,
-        settings: Settings,
-        origin: Origin,
-        *,
-        create: Create | None = None,
-    ) -> Run[Any]:
-        run_id = checked_run_id(run_id) if run_id is not None else new_run_id()
-        if run_id in self._runs:
-            raise RunExists(run_id)
-        writes = self.shape.initial(state) if state is not None else []
-        started = RunStarted(self.plan.name, self.plan.digest, writes, limit=self.max_iterations)
-        started = _with_origin(started, origin)
-        schedule = self._schedule(run_id)
-        engine = Engine(schedule, store=self.store, epoch=1, settings=settings)
-        run: Run[Any] = Run(run_id, self, engine, for_workers=create is not None)
-        self._runs[run_id] = run
-        run.begin(asyncio.create_task(self._admit(run, engine, [started], origin, submit=create)))
-        return run
-
-    async def _admit(
-        self,
-        run: Run[Any],
-        engine: Engine,
-        facts: list[Fact],
-        origin: Origin,
-        *,
-        submit: Create | None = None,
-        parent: str | None = None,
-        at: int = 0,
-    ) -> None:
-        async def create(bodies: list[bytes], status: str) -> int:
-            assert self.store is not None
-            record = NewRun(
-                run_id=run.run_id,
-                graph=self.plan.name,
-                plan=self.plan.digest,
-                status=status,
-                at=engine.settings.clock(),
-                parent=parent,
-                fork_at=at,
-                owner=origin.owner,
-                session=origin.session,
-                turn=origin.turn,
-            )
-            return await (submit or self.store.create)(record, bodies)
-
-        try:
-            await engine.admit(create, facts)
-        except RopewalkError:
-            self._runs.pop(run.run_id, None)
-            raise
-        if engine.schedule.status == "RUNNING" and submit is None and await self._may_begin(origin):
-            self.drive(run, engine)
-
-    async def _may_begin(self, origin: Origin) -> bool:
-        """Tell whether nothing of its session keeps a new run from beginning; else somebody sets it off later."""
-        if origin.behind is not None:
-            return False
-        if self.store is None or origin.turn is None:
-            return True
-        asked = in_the_way(self.store, owner=origin.owner, session=origin.session, turn=origin.turn)
-        try:
-            return await asked is None
-        except StoreUnavailable:  # the run is admitted all the same, and who sets it off asks again
-            return False
+    def keep(self, run: Run[Any]) -> None:
+        """Know of a new run. Raises `RunExists` when one with its id is known already."""
+        if run.run_id in self._runs:
+            raise RunExists(run.run_id)
+        self._runs[run.run_id] = run
 
     def drive(self, run: Run[Any], engine: Engine) -> None:
         """Drive a run here, and keep it alive meanwhile, whether or not its user holds it."""
@@ -179,6 +118,7 @@ class Desk:
 
     def _let_go(self, driver: "asyncio.Task[None]") -> None:
         run = self._held.pop(driver, None)
+        self._lookout.forget(driver)
         if not driver.cancelled():
             driver.exception()
         if run is not None and run.lost is not None and self.when_lost is not None:
@@ -268,13 +208,13 @@ class Desk:
 
     def unbegun(self, run_id: str) -> Engine:
         """Return the fold of no entries."""
-        return Engine(self._schedule(run_id), store=self.store, epoch=1, settings=self.settings)
+        return Engine(self.schedule(run_id), store=self.store, epoch=1, settings=self.settings)
 
     async def state_at(self, run: Run[Any], number: int | None) -> tuple[int, Values]:
         """Return the state as it was after entry ``number`` (None: the newest), with that number. Raises
         `EntryNotFound`.
         """
-        schedule = self._schedule(run.run_id)
+        schedule = self.schedule(run.run_id)
         if self.store is None:
             await self._fold_until(run, schedule, number)
             return schedule.number, schedule.union()
@@ -285,7 +225,7 @@ class Desk:
 
     def state_at_now(self, run: Run[Any], number: int) -> Values:
         """Return the state as it was after entry ``number``. Raises `EntryNotFound`."""
-        schedule = self._schedule(run.run_id)
+        schedule = self.schedule(run.run_id)
         blocking(lambda: self._fold_until(run, schedule, number))
         return schedule.union()
 
@@ -309,7 +249,7 @@ class Desk:
             schedule = await self._folded(record.run_id, record.last)
             feed = Feed(KEPT_WITH_STORE, schedule.number)
         else:
-            schedule, feed = self._schedule(record.run_id), Feed(KEPT_WITH_STORE)
+            schedule, feed = self.schedule(record.run_id), Feed(KEPT_WITH_STORE)
             feed.log = [_entry_of(record.run_id, *entry) for entry in entries]
             feed.say([self._take(schedule, record.run_id, entry) for entry in feed.log])
             schedule.ready = schedule.pending()
@@ -317,10 +257,10 @@ class Desk:
 
     async def _folded(self, run_id: str, until: int) -> Schedule:
         """Return the fold of entries 1..until: from the newest snapshot on, where there is one."""
-        schedule = self._schedule(run_id)
+        schedule = self.schedule(run_id)
         kept = await self._store_of(run_id).snapshot(run_id, at=until) if until > _SHORT else None
         if kept is not None and not _loaded(schedule, kept[1]):
-            schedule = self._schedule(run_id)
+            schedule = self.schedule(run_id)
         return await self._replayed(run_id, schedule, until)
 
     async def _replayed(
@@ -364,7 +304,8 @@ class Desk:
             raise GraphChanged(run_id, misfit.what, misfit.name, misfit.known) from misfit
         return Logged(number, entry.at, fact)
 
-    def _schedule(self, run_id: str) -> Schedule:
+    def schedule(self, run_id: str) -> Schedule:
+        """Return the fold of no entries, without an engine."""
         return Schedule(self.plan, self.shape, run_id, max_iterations=self.max_iterations)
 
     def _store_of(self, run_id: str) -> RunStore:
@@ -427,17 +368,10 @@ class Desk:
     ) -> Run[Any]:
         """Start a run that shares the entries 1..at with ``run``; ``edits`` are its next ones."""
         new_id = new_run_id()
-        schedule = self._schedule(new_id)
+        schedule = self.schedule(new_id)
         feed = await self._fold_until(run, schedule, at)
         at = schedule.number
-        started = RunStarted(
-            self.plan.name, self.plan.digest, [], fork_of=run.run_id, fork_at=at, limit=self.max_iterations
-        )
-        facts: list[Fact] = [_with_origin(started, origin), *edits]
-        engine = Engine(schedule, store=self.store, epoch=1, settings=self.settings, feed=feed)
-        fork: Run[Any] = Run(new_id, self, engine)
-        self._runs[new_id] = fork
-        fork.begin(asyncio.create_task(self._admit(fork, engine, facts, origin, parent=run.run_id, at=at)))
+        fork = self._admitting.fork(run.run_id, schedule, feed, edits, origin)
         await fork.admitted()
         return fork
 
@@ -478,14 +412,6 @@ def _entry_of(run_id: str, number: int, body: bytes) -> Entry:
         raise StoreCorrupt(
             f"Entry {number} of run {run_id!r} cannot be read ({error}). Restore a backup, or fork the run before it."
         ) from error
-
-
-def _with_origin(started: RunStarted, origin: Origin) -> RunStarted:
-    """Return the first fact with what is to be found of its origin later. Raises `NotStorable`."""
-    note = None if origin.note is None else stored_form(ANY, dict(origin.note), "The note of a run's origin")[1]
-    return started._replace(
-        request=origin.request, behind=origin.behind, webhook=origin.webhook, turn=origin.turn, note=note
-    )
 
 
 def _loaded(schedule: Schedule, body: bytes) -> bool:

@@ -26,6 +26,10 @@ class Choice(NamedTuple):
     routes: tuple[Route, ...]
 
 
+_ORIGIN = ("request", "behind", "webhook", "turn", "note")
+_NO_ORIGIN = (None,) * 5
+
+
 class RunStarted(NamedTuple):
     graph: str
     plan: str
@@ -46,13 +50,17 @@ class RunStarted(NamedTuple):
     note: Mapping[str, Any] | None = None
     """What the door that admitted it wants to find again."""
 
+    def is_plain(self) -> bool:
+        """Tell whether `data` holds no JSON that is encoded already."""
+        return not self.choices and all(write.raw is None for write in self.writes)
+
     def data(self) -> dict[str, Any]:
-        state = {field: value for field, _, value in _writes(self.writes)}
+        state = {field: value if raw is None else raw for field, _, value, raw in self.writes}
         data: dict[str, Any] = {"graph": self.graph, "plan": self.plan, "state": state}
         data["max_node_iterations"] = self.limit
-        origin = {"request": self.request, "behind": self.behind, "webhook": self.webhook}
-        origin |= {"turn": self.turn, "note": self.note}
-        data |= {name: value for name, value in origin.items() if value is not None}
+        origin = (self.request, self.behind, self.webhook, self.turn, self.note)
+        if origin != _NO_ORIGIN:
+            data |= {name: value for name, value in zip(_ORIGIN, origin, strict=True) if value is not None}
         if self.fork_of is not None:
             data |= {"fork_of": self.fork_of, "fork_at": self.fork_at}
         return _with_choices(data, self.choices)
@@ -218,6 +226,8 @@ def encode(fact: Fact, at: float) -> bytes:
     """Return the body under which a store keeps the fact."""
     if type(fact) is StepFinished:  # the one that happens often
         return _encode_finished(fact, at)
+    if type(fact) is RunStopped or (type(fact) is RunStarted and fact.is_plain()):
+        return dump_plain_entry(type_of(fact), node_of(fact), fact.data(), at)
     return dump_entry(type_of(fact), node_of(fact), fact.data(), at)
 
 
@@ -256,7 +266,7 @@ def decode(entry: Entry, shape: Shape) -> Fact:
             fork = data.get("fork_of")
             writes += shape.defaults_beyond(data["state"]) * (fork is None)
             head = (data["graph"], data["plan"], writes, _choices(data), fork, data.get("fork_at", 0))
-            origin = [data.get(name) for name in ("request", "behind", "webhook", "turn", "note")]
+            origin = [data.get(name) for name in _ORIGIN]
             return RunStarted(*head, data["max_node_iterations"], *origin)
         case "step_finished":
             routes = tuple(map(route_of, data["routes"])) if "routes" in data else None

@@ -288,6 +288,13 @@ class Graph(Generic[S]):
         desk = self._ready()
         return desk.start(self._initial(state), run_id, self._settings(timeout), origin)
 
+    async def admit(self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN) -> Run[S]:
+        """Start a run and return it when it is durable: the same as `start` and `Run.admitted`, for less.
+
+        A caller that is cancelled meanwhile starts it all the same. Raises what these do.
+        """
+        return await self._ready().admit(self._initial(state), run_id, self._settings(None), origin)
+
     async def submit(self, state: S | None = None, *, run_id: str | None = None, origin: Origin = NO_ORIGIN) -> Run[S]:
         """Admit a run, leave it for a worker, and return it; it is durable then.
 

@@ -20,28 +20,31 @@ class Lookout:
     """Rounds in each event loop for what is driven there; they end when nothing is any more."""
 
     def __init__(self) -> None:
-        self._watched: dict[Engine, int] = {}
-        """What is driven, with the number of its newest entry at the last round."""
+        self._watched: dict[asyncio.Task[None], tuple[Engine, int]] = {}
+        """What is driven, by its driver, with the number of its newest entry at the last round."""
         self._rounds: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None] | None]
         self._rounds = weakref.WeakKeyDictionary()
         """Loops in which a round is due, with the last one that asked the store."""
 
     def watch(self, engine: Engine, driver: "asyncio.Task[None]") -> None:
-        """Look after ``engine`` until its driver ends; call it in the driver's loop."""
+        """Look after ``engine`` until its driver ends, then `forget` it; call it in the driver's loop."""
+        self._watched[driver] = (engine, engine.schedule.number)
         loop = driver.get_loop()
-        self._watched[engine] = engine.schedule.number
-        driver.add_done_callback(lambda _: self._watched.pop(engine, None))
         if loop not in self._rounds:
             self._rounds[loop] = None
             loop.call_later(_EVERY_SECONDS, self._begin_round, loop)
 
+    def forget(self, driver: "asyncio.Task[None]") -> None:
+        """Look after what the driver drove no longer."""
+        self._watched.pop(driver, None)
+
     def _begin_round(self, loop: asyncio.AbstractEventLoop) -> None:
-        here = {engine: number for engine, number in list(self._watched.items()) if engine.loop is loop}
+        here = {driver: seen for driver, seen in list(self._watched.items()) if driver.get_loop() is loop}
         if not here:
             del self._rounds[loop]
             return
-        quiet = [engine for engine, number in here.items() if engine.schedule.number == number]
-        self._watched.update((engine, engine.schedule.number) for engine in here)
+        quiet = [engine for engine, number in here.values() if engine.schedule.number == number]
+        self._watched.update((driver, (engine, engine.schedule.number)) for driver, (engine, _) in here.items())
         last = self._rounds[loop]
         if quiet and (last is None or last.done()):
             self._rounds[loop] = loop.create_task(_find_lost(quiet), name="ropewalk lookout")

@@ -31,7 +31,7 @@ class Reading:
         """The fold; None: not read yet."""
         self.owned = owned
         """This process is, or was, the run's owner: its fold is the truth."""
-        self.admission: asyncio.Task[None] | None = None
+        self.admission: asyncio.Future[None] | None = None
         self._lock = asyncio.Lock()
         self._looking = Looking()
 

@@ -423,7 +423,7 @@ class Run(Generic[S]):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def begin(self, admission: "asyncio.Task[None]") -> None:
+    def begin(self, admission: "asyncio.Future[None]") -> None:
         self._reading.admission = admission
 
     async def read(self) -> Engine:

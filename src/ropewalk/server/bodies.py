@@ -1,15 +1,17 @@
 """The JSON bodies of requests, and how one is read: limited in size and depth, and never told of in an error."""
 
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from ropewalk.errors import InputInvalid, MediaTypeRefused, Problem, RequestMalformed, RequestTooLarge
 
 B = TypeVar("B", bound=BaseModel)
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _JSON = "application/json"
 
@@ -86,7 +88,12 @@ async def read_body(request: Request, model: type[B], limits: BodyLimits) -> B:
     Raises `MediaTypeRefused`, `RequestTooLarge`, `RequestMalformed` for what is no JSON, `InputInvalid` for JSON that
     does not fit.
     """
-    given: Any = parsed(await read_bytes(request, limits), limits)
+    return fitted(await read_bytes(request, limits), model, limits)
+
+
+def fitted(body: bytes, model: type[B], limits: BodyLimits) -> B:
+    """Return a body's JSON as ``model``; an empty one is ``{}``. Raises `RequestMalformed`, `InputInvalid`."""
+    given: Any = parsed(body, limits)
     if issubclass(model, EditBody) and isinstance(given, dict) and "updates" not in given:
         given = cast("Any", {"updates": given})  # the short form: the fields themselves
     try:
@@ -101,20 +108,27 @@ async def read_body(request: Request, model: type[B], limits: BodyLimits) -> B:
 
 async def read_bytes(request: Request, limits: BodyLimits) -> bytes:
     """Return the body of a request that says it is JSON, as long as it is not too large."""
-    length = request.headers.get("content-length", "")
+    return await whole_body(request.headers, request.receive, limits)
+
+
+async def whole_body(headers: Mapping[str, str], receive: Receive, limits: BodyLimits) -> bytes:
+    """Do what `read_bytes` does, for a request that is only its headers, by names in lower case, and what comes."""
+    length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > limits.bytes:
         raise RequestTooLarge("The body", limits.bytes)
     pieces: list[bytes] = []
-    size = 0
-    try:
-        async for piece in request.stream():
-            size += len(piece)
-            if size > limits.bytes:
-                raise RequestTooLarge("The body", limits.bytes)
-            pieces.append(piece)
-    except ClientDisconnect:  # nobody is there to be told; it is no fault of this server either
-        raise RequestMalformed("The client has left before its request was whole.") from None
-    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":  # nobody is there to be told; it is no fault of this server either
+            raise RequestMalformed("The client has left before its request was whole.")
+        piece: bytes = message.get("body", b"")
+        size += len(piece)
+        if size > limits.bytes:
+            raise RequestTooLarge("The body", limits.bytes)
+        pieces.append(piece)
+        more = message.get("more_body", False)
+    declared = headers.get("content-type", "").partition(";")[0].strip().lower()
     if size and declared != _JSON and not declared.endswith("+json"):
         raise MediaTypeRefused(declared[:100])
     return b"".join(pieces)

@@ -30,7 +30,6 @@ from ropewalk.server.limits import Limiter
 from ropewalk.server.policy import DoorPolicy
 from ropewalk.server.routes import Doorkeeper, add_routes, new_router
 from ropewalk.server.runs import RunService
-from ropewalk.server.short_way import ShortWay
 from ropewalk.server.stream import Receive, Scope, Send
 from ropewalk.server.told import package_version
 from ropewalk.server.websocket import add_websocket
@@ -72,7 +71,6 @@ def create_app(
     add_websocket(router, service, keeper)
     app.include_router(router)
     tell_errors(app)
-    app.add_middleware(ShortWay, service=service, keeper=keeper, limits=body_limits or BodyLimits())
     app.add_middleware(FirstDoor, policy=policy or DoorPolicy())
     return app
 
@@ -115,6 +113,25 @@ def tell_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, unexpected)
 
 
+def check_headers(policy: DoorPolicy, scope: Scope) -> dict[str, str]:
+    """Return the headers of a request, names in lower case, the last of several. Raises `RequestTooLarge`,
+    `RequestMalformed`, `HostRefused`, `OriginRefused`.
+    """
+    given: list[tuple[bytes, bytes]] = scope["headers"]
+    size = hosts = 0
+    plain: dict[str, str] = {}
+    for name, value in given:
+        size += len(name) + len(value)
+        hosts += name == b"host"
+        plain[name.decode("latin-1")] = value.decode("latin-1")
+    if size > MAX_HEADER_BYTES:
+        raise RequestTooLarge("What the headers hold", MAX_HEADER_BYTES)
+    if hosts > 1:
+        raise RequestMalformed("The request names several hosts.")
+    policy.check(scope.get("method", "GET"), plain, is_websocket=scope["type"] == "websocket")
+    return plain
+
+
 class FirstDoor:
     """Refuses requests by their headers alone, before anything is read of them."""
 
@@ -129,7 +146,7 @@ class FirstDoor:
             return
         headers = Headers(scope=scope)
         try:
-            self._check(scope, headers)
+            check_headers(self._policy, scope)
         except RopewalkError as error:
             await _refuse(error, scope, receive, send)
             return
@@ -140,14 +157,6 @@ class FirstDoor:
             await self._preflight(origin, headers, scope, receive, send)
         else:
             await self._app(scope, receive, self._with_cors(origin, headers, send))
-
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            raise RequestTooLarge("What the headers hold", MAX_HEADER_BYTES)
-        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            raise RequestMalformed("The request names several hosts.")
-        plain = {name: value for name, value in headers.items()}  # noqa: C416  the last of several counts
-        self._policy.check(scope.get("method", "GET"), plain, is_websocket=scope["type"] == "websocket")
 
     async def _preflight(self, origin: str, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._policy.allows_origin(origin, headers.get("host", "")):

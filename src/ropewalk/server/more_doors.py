@@ -40,7 +40,8 @@ class MoreDoors:
         router = new_router()
         add_openai_routes(router, service, keeper, body_limits=body_limits)
         add_ui_routes(router, service, keeper, body_limits=body_limits)
-        _add_metrics(app, router, service, keeper)
+        self.answered = _add_metrics(app, router, service, keeper)
+        """Takes in how a request was answered that does not go through the app: method, route, status, seconds."""
         self._mcp = LazyMcp(service, keeper, body_limits, version=app.version)
         app.router.routes.append(Route("/mcp", self._mcp))
         app.include_router(router)
@@ -71,7 +72,9 @@ class MoreDoors:
             await self._worker.drain()
 
 
-def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:
+def _add_metrics(
+    app: Any, router: APIRouter, service: RunService, keeper: Doorkeeper
+) -> Callable[[str, str, int, float], None] | None:
     try:
         from ropewalk.server.metrics import add_metrics  # noqa: PLC0415  the extra is loaded by who serves
     except ImportError:
@@ -79,8 +82,9 @@ def _add_metrics(app: Any, router: APIRouter, service: RunService, keeper: Doork
         @router.get("/metrics", include_in_schema=False)
         async def missing() -> Response:  # pyright: ignore[reportUnusedFunction]
             raise PartMissing("Metrics for Prometheus", "metrics")
-    else:
-        add_metrics(app, router, service, keeper, version=app.version)
+
+        return None
+    return add_metrics(app, router, service, keeper, version=app.version).answered
 
 
 class LazyMcp:

@@ -8,10 +8,12 @@ are looked at before anything else. Pure: it sees headers and says yes or no.
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from ropewalk.errors import HostRefused, OriginRefused
 
+_HOSTS_KEPT = 100
 _HEADS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -82,6 +84,7 @@ def policy_of(
     )
 
 
+@lru_cache(_HOSTS_KEPT)  # most requests name the same one or two
 def _name_of(host: str) -> str | None:
     """Return the name of a Host header without its port; None for what is none."""
     try:
@@ -94,6 +97,7 @@ def _name_of(host: str) -> str | None:
     return parts.hostname.lower().rstrip(".")
 
 
+@lru_cache(_HOSTS_KEPT)
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

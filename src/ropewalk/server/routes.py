@@ -34,6 +34,8 @@ from ropewalk.server.told import EXAMPLES, answers, body_of, sse_answer, text_an
 
 MAX_KEY_LENGTH = 500
 """Of an idempotency key."""
+MAX_NAME_LENGTH = 200
+"""Of a graph's name in a path."""
 _CURSOR = r"^([0-9]{1,15}(\.[0-9]{1,15})?)?$"
 _STATUSES = Literal["RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED"]
 _FORMS = {"svg": "image/svg+xml", "mermaid": "text/plain; charset=utf-8", "dot": "text/vnd.graphviz; charset=utf-8"}
@@ -43,7 +45,7 @@ _PICTURE_HEADERS = {
     "cache-control": "no-store",
 }
 
-GraphName = Annotated[str, Path(description="The graph's name.", max_length=200)]
+GraphName = Annotated[str, Path(description="The graph's name.", max_length=MAX_NAME_LENGTH)]
 RunId = Annotated[str, Path(description="The run's id.", max_length=200)]
 Form = Annotated[Literal["svg", "mermaid", "dot"], Query(alias="format", description="The picture's form.")]
 
@@ -70,14 +72,20 @@ class Doorkeeper:
 
     async def admit(self, connection: HTTPConnection) -> Caller:
         """Return who asks. Raises `HostRefused`, `OriginRefused`, `NotAuthenticated`, `LimitReached`."""
-        headers = {name.lower(): value for name, value in connection.headers.items()}
-        is_websocket = connection.scope["type"] == "websocket"
+        return await self.admit_by(
+            connection.scope, {name.lower(): value for name, value in connection.headers.items()}
+        )
+
+    async def admit_by(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
+        """Do what `admit` does, by the headers with their names in lower case."""
+        is_websocket = scope["type"] == "websocket"
         if self._policy is not None:
-            self._policy.check(connection.scope.get("method", "GET"), headers, is_websocket=is_websocket)
-        client = connection.client.host if connection.client else ""
-        await self.limiter.ask_address(client)
+            self._policy.check(scope.get("method", "GET"), headers, is_websocket=is_websocket)
+        client = scope.get("client")
+        address = client[0] if client else ""
+        await self.limiter.ask_address(address)
         caller = await self._authenticate(Credentials(token=token_of(headers, is_websocket), headers=headers))
-        await self.limiter.ask(caller.owner or client)
+        await self.limiter.ask(caller.owner or address)
         return caller
 
 
@@ -140,9 +148,18 @@ async def start_run(  # noqa: PLR0917  what two routes have in common
 ) -> Response:
     """Start a run as a request says, and answer 202; ``path`` is the route's own, without its prefix."""
     given = await read_body(request, StartBody, limits)
+    started = await service.start(caller, graph, asked_run(given, key))
+    headers = {"location": _beside(request, path, f"/runs/{started.run_id}")}
+    if not started.is_new:
+        headers["idempotent-replayed"] = "true"
+    return Json({"run_id": started.run_id, "status": started.status}, 202, headers)
+
+
+def asked_run(given: StartBody, key: str | None) -> RunRequest:
+    """Return the run that a request asks for; ``key`` is its idempotency key. Raises `RequestMalformed`."""
     if key is not None and not key.strip():
         raise RequestMalformed("Idempotency-Key is empty.")
-    wanted = RunRequest(
+    return RunRequest(
         input=given.input,
         run_id=given.run_id,
         key=key,
@@ -150,11 +167,6 @@ async def start_run(  # noqa: PLR0917  what two routes have in common
         on_busy=given.on_busy,
         webhook=given.webhook,
     )
-    started = await service.start(caller, graph, wanted)
-    headers = {"location": _beside(request, path, f"/runs/{started.run_id}")}
-    if not started.is_new:
-        headers["idempotent-replayed"] = "true"
-    return Json({"run_id": started.run_id, "status": started.status}, 202, headers)
 
 
 def _add_graphs(router: APIRouter, service: RunService, keeper: Doorkeeper) -> None:

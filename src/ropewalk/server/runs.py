@@ -42,7 +42,7 @@ from ropewalk.server.driving import Driving
 from ropewalk.server.following import Following, Reader
 from ropewalk.server.inputs import Inputs
 from ropewalk.server.owned import Caller
-from ropewalk.server.sessions import OnBusy, Place, Sessions
+from ropewalk.server.sessions import ANYWHERE, OnBusy, Place, Sessions
 from ropewalk.server.views import difference, entry_data, record_data, run_data
 from ropewalk.server.waiting import Waiting
 
@@ -177,7 +177,7 @@ class RunService:
         )
 
         async def admit(place: Place) -> Run[Any]:
-            placed = replace(origin, turn=place.turn, behind=place.behind)
+            placed = origin if place is ANYWHERE else replace(origin, turn=place.turn, behind=place.behind)
             return await self._begun(drawn, state, run_id, placed)
 
         try:
@@ -193,6 +193,8 @@ class RunService:
     async def _begun(self, graph: Graph[Any], state: Any, run_id: str, origin: Origin) -> Run[Any]:
         if self._for_workers and origin.behind is None:
             return await graph.submit(state, run_id=run_id, origin=origin)
+        if origin.turn is None and origin.behind is None:
+            return await graph.admit(state, run_id=run_id, origin=origin)
         run = graph.start(state, run_id=run_id, origin=origin)
         await run.admitted()
         if origin.turn is not None and not run.is_under_way:

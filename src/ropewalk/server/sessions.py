@@ -43,6 +43,10 @@ class Place:
     """A run without a turn that must stop first."""
 
 
+ANYWHERE = Place()
+"""Of a run that has no place in an order."""
+
+
 class Sessions:
     """The rule of each conversation."""
 
@@ -59,7 +63,7 @@ class Sessions:
         Raises `SessionBusy`, and what ``admit`` raises.
         """
         if session is None or on_busy == "parallel":
-            return await admit(Place())
+            return await admit(ANYWHERE)
         async with self._alone(session, caller):
             for tried in range(1, _TRIES + 1):
                 turn = 1 + await self._store.last_turn(owner=caller.owner, session=session)

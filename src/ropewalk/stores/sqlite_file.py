@@ -1,7 +1,7 @@
 """One connection to a SQLite file: it does jobs in batches, a batch a transaction, and is opened anew after trouble.
 
-1. Appends that follow each other are one statement. When it is refused, or anything else goes wrong, the batch is
-   undone and done again job by job.
+1. Admissions and appends that follow each other are one statement. When it is refused, or anything else goes wrong,
+   the batch is undone and done again job by job.
 2. A job that is refused (`RunError`) has written nothing and touches no other.
 3. When a job breaks the transaction, it is undone and every job is done again in one of its own.
 4. When the medium is in trouble, nothing is tried again: everybody in the batch is told, and the next batch
@@ -14,13 +14,12 @@ from asyncio import Future
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ropewalk.errors import RunError
-from ropewalk.stores.sqlite_appends import append, as_statements
-from ropewalk.stores.sqlite_schema import bring_up_to_date, named_statements, prepare_appending
+from ropewalk.stores.sqlite_grouped import as_statements, goes_along, outcomes_of
+from ropewalk.stores.sqlite_schema import bring_up_to_date, named_statements, prepare_writing
 from ropewalk.stores.sqlite_trouble import in_our_words, is_locked, needs_new_connection
 
 Work = Callable[..., Any]
@@ -28,8 +27,6 @@ Work = Callable[..., Any]
 
 Job = tuple["Future[Any]", Work, tuple[Any, ...]]
 Outcome = tuple["Future[Any]", Any]
-
-_work_of = itemgetter(1)
 
 
 class SqliteFile:
@@ -76,19 +73,19 @@ class SqliteFile:
             return trouble
 
     def _together(self, jobs: Sequence[Job]) -> list[Outcome]:
-        stretches = [(work, list(stretch)) for work, stretch in groupby(jobs, _work_of)]
-        if len(stretches) == 1 and stretches[0][0] is append:
+        stretches = [(together, list(stretch)) for together, stretch in groupby(jobs, goes_along)]
+        if len(stretches) == 1 and stretches[0][0]:
             statements = as_statements(jobs)
             if len(statements) == 1:  # a transaction by itself
                 self.execute(*statements[0])
-                return [(future, None) for future, _, _ in jobs]
+                return outcomes_of(jobs)
         outcomes: list[Outcome] = []
         self.execute(self._begin)
-        for work, stretch in stretches:
-            if work is append:
+        for together, stretch in stretches:
+            if together:
                 for statement in as_statements(stretch):
                     self.execute(*statement)
-                outcomes += [(future, None) for future, _, _ in stretch]
+                outcomes += outcomes_of(stretch)
             else:
                 outcomes += self._each(stretch)
         self.execute("COMMIT")
@@ -142,7 +139,7 @@ class SqliteFile:
     def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if self._writes:
-            prepare_appending(connection)
+            prepare_writing(connection)
         else:
             connection.execute("PRAGMA query_only = ON")
         self.sql = named_statements()

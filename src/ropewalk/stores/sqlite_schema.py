@@ -44,10 +44,10 @@ def named_statements() -> dict[str, str]:
     return {name.strip(): _without_comments(body) for name, body in named}
 
 
-def prepare_appending(connection: sqlite3.Connection) -> None:
-    """Make what `sqlite_appends` writes into; it lives in the connection, not in the file."""
+def prepare_writing(connection: sqlite3.Connection) -> None:
+    """Make what `sqlite_grouped` writes into; it lives in the connection, not in the file."""
     connection.execute("PRAGMA temp_store = MEMORY")
-    for statement in _statements((files("ropewalk.stores") / "sql/sqlite/appending.sql").read_text("utf-8")):
+    for statement in _statements((files("ropewalk.stores") / "sql/sqlite/writing.sql").read_text("utf-8")):
         connection.execute(statement)
 
 
