@@ -25,7 +25,8 @@ For agents the floor is the loop written by hand over the bare openai SDK, with 
 strict local provider by Chat Completions; it answers at once, in a process of its own whose time is nobody's. LangGraph
 is LangChain's `create_agent`, durable with AsyncSqliteSaver; OpenAI Agents is durable with its SQLiteSession.
 For the doors the floor is a bare Starlette server that sends the same bytes; LangGraph's own server is `langgraph dev`,
-in memory.
+in memory. It answers a POST when the run is in its queue, from which its one worker takes it later; so runs are counted
+both as they are answered and as they have ended.
 For the chat the floor is a worker and a pod by hand: nats-py, redis-py's pipelined XADD, Starlette's StreamingResponse;
 it publishes a chunk when the stream has it, because the bytes tell its place there. All are processes of their own over
 private servers, PostgreSQL with `fsync=on`; the CPU time is that of worker and pod, by the kernel's clock.

@@ -91,7 +91,14 @@ def idle(streams: int) -> Repetition:
 
 
 def start(requests: int, at_once: int, durable: bool) -> Repetition:
-    """Time one POST that starts a run, with ``at_once`` connections; the runs themselves go on meanwhile."""
+    """Time one POST that starts a run, with ``at_once`` connections, and until the runs have ended too."""
     store = f"sqlite:///{tempfile.mkdtemp(prefix='bench-ropewalk-')}/runs.db" if durable else "memory:"
     server = Child(*_SERVER, store)
-    return started_per_second(server, "/graphs/add/runs", {"input": {}}, requests=requests, at_once=at_once)
+    return started_per_second(
+        server,
+        "/graphs/add/runs",
+        {"input": {}},
+        requests=requests,
+        at_once=at_once,
+        is_idle=lambda: server.ask("GET", "/driving") == 0,
+    )

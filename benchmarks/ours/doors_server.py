@@ -1,4 +1,7 @@
-"""Our doors with graphs for measuring; POST /go lets the node go that waits for it. Prints its URL."""
+"""Our doors with graphs for measuring. Prints its URL.
+
+POST /go lets the node go that waits for it, GET /driving tells how many runs are under way.
+"""
 
 import asyncio
 import sys
@@ -57,6 +60,10 @@ async def main(store_url: str) -> None:
         go.set()
         await asyncio.sleep(0)
         go.clear()
+
+    @doors.app.get("/driving")
+    async def driving() -> int:
+        return add.desk.driving
 
     listening = doors.open_socket("127.0.0.1", 0)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)

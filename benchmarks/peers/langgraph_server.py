@@ -69,6 +69,13 @@ class Server(Child):
 
 
 def start(requests: int, at_once: int) -> Callable[[], Awaitable[Costs]]:
-    """Time one POST that starts a run."""
-    body = {"assistant_id": "agent", "input": {"n": 0}}
-    return started_per_second(Server(), "/runs", body, requests=requests, at_once=at_once)
+    """Time one POST that starts a run, and until the runs have ended too: one worker takes them from a queue, as
+    `langgraph dev` has it when it is told nothing else.
+    """
+    server, body = Server(), {"assistant_id": "agent", "input": {"n": 0}}
+
+    def is_idle() -> bool:
+        queue = server.ask("GET", "/metrics?format=json")["queue"]
+        return queue["n_pending"] == queue["n_running"] == 0
+
+    return started_per_second(server, "/runs", body, requests=requests, at_once=at_once, is_idle=is_idle)

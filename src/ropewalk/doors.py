@@ -83,7 +83,8 @@ def _app_of(
     from ropewalk.server.bodies import BodyLimits  # noqa: PLC0415
     from ropewalk.server.more_doors import MoreDoors  # noqa: PLC0415
     from ropewalk.server.policy import policy_of  # noqa: PLC0415
-    from ropewalk.server.runs import RunLimits, RunService  # noqa: PLC0415
+    from ropewalk.server.room import RunLimits  # noqa: PLC0415
+    from ropewalk.server.runs import RunService  # noqa: PLC0415
     from ropewalk.server.short_way import ShortWay  # noqa: PLC0415
 
     limits = RunLimits(runs_per_user=settings.runs_per_user)

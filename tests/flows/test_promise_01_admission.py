@@ -212,5 +212,45 @@ def test_the_input_of_a_run_is_what_it_was_at_start_whatever_becomes_of_the_obje
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_run_whose_caller_is_cancelled_while_it_is_admitted_goes_on_all_the_same(tmp_path, turns):
+    """Promise 12: what is durable has a reason to move, whoever has left meanwhile."""
+
+    async def scenario():
+        store = SqliteRunStore(tmp_path / "runs.db")
+        graph = shipping(store)
+        caller = asyncio.create_task(graph.admit(Order(customer="Ann"), run_id="order-1"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.wait({caller})
+        assert caller.cancelled()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    if (await store.look("order-1")).status == "DONE":
+                        break
+                except RunNotFound:
+                    pass
+                await asyncio.sleep(0.01)
+        state = await graph.open("order-1")
+        await store.close()
+        return state
+
+    assert asyncio.run(scenario()).goods == ["shipped to Ann"]
+
+
+def test_admitted_means_durable_and_on_its_way(store):
+    async def scenario():
+        graph = shipping(store)
+        run = await graph.admit(Order(customer="Ann"), run_id="order-1")
+        assert (await store.look("order-1")).last == 1  # no node has run: whoever asked is answered first
+        with pytest.raises(RunExists):
+            await graph.admit(Order(customer="Bob"), run_id="order-1")
+        return await run
+
+    assert asyncio.run(scenario()).goods == ["shipped to Ann"]
+
+
 if __name__ == "__main__":
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))

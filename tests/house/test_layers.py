@@ -36,11 +36,11 @@ ACTING = (
 )
 WITHOUT_HTTP = (
     "__init__ auth channel chat chat_replies driving example following garbage inputs limits measuring overhearing owned "
-    "policy posting problems runs sessions views waiting webhooks"
+    "policy posting problems room runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
-    "answering bodies encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes schedules "
-    "seed_routes short_way stream tokens told told_chat ui_wire websocket"
+    "answering bodies counted encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes "
+    "schedules seed_routes short_way stream tokens told told_chat ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CHAT_WITHOUT_HTTP = (

@@ -109,8 +109,8 @@ class Desk:
     def drive(self, run: Run[Any], engine: Engine) -> None:
         """Drive a run here, and keep it alive meanwhile, whether or not its user holds it."""
         driver = engine.drive()
-        self._runs[run.run_id] = run
         if driver not in self._held:
+            self._runs[run.run_id] = run
             self._held[driver] = run
             driver.add_done_callback(self._let_go)
             if self.store is not None:

@@ -91,11 +91,15 @@ class Engine(Ledger):
 
     def drive(self) -> "asyncio.Task[None]":
         """Start the driver, if it is not at work already."""
-        if self._driver is None or self._driver.done():
-            self._driver = asyncio.create_task(self._drive(), name=f"ropewalk {self.run_id}")
-            self._driver.add_done_callback(lambda _: self.feed.wake())
+        driver = self._driver
+        if driver is None or driver.done():
+            driver = self._driver = asyncio.create_task(self._drive(), name=f"ropewalk {self.run_id}")
+            driver.add_done_callback(self._ended)
         self._wake.set()
-        return self._driver
+        return driver
+
+    def _ended(self, _: "asyncio.Task[None]") -> None:
+        self.feed.wake()
 
     async def stop(self, fact: RunStopped, *, first: StateEdited | None = None) -> None:
         """End the run with ``fact``, and ``first`` before it: in the log, then in the code that is in flight. Raises

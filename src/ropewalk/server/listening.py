@@ -131,7 +131,10 @@ class _Guards:
 
     cycle: Any
     transport: Any
+    guard_due: float | None = None
+    """When what is awaited is late; None while nothing is."""
     guard_timer: asyncio.TimerHandle | None = None
+    """It rings no later than that; to set one anew for each request would cost as much as reading it."""
     guard_size = 0
     guard_seconds: float | None = None
     """For a whole request; None: for its headers and its body apart."""
@@ -142,14 +145,17 @@ class _Guards:
         self._expect(self.guard_seconds or HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._expect(None)
+        self.guard_due = None
+        if self.guard_timer is not None:
+            self.guard_timer.cancel()
+            self.guard_timer = None
         self._base.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._reads_headers():
             self.guard_in_body = False
             self.guard_size += len(data)
-            if self.guard_timer is None:
+            if self.guard_due is None:
                 self._expect(self.guard_seconds or HEADER_SECONDS)
         self._base.data_received(data)
         if self._reads_headers():
@@ -159,7 +165,7 @@ class _Guards:
         self.guard_size = 0
         was_in_body, self.guard_in_body = self.guard_in_body, self.cycle is not None and self.cycle.more_body
         if not self.guard_in_body:
-            self._expect(None)
+            self.guard_due = None
         elif not was_in_body and self.guard_seconds is None:  # once: a byte now and then prolongs nothing
             self._expect(BODY_SECONDS)
 
@@ -171,15 +177,27 @@ class _Guards:
         """Tell whether the next request's headers are not whole yet."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _expect(self, seconds: float | None) -> None:
-        if self.guard_timer is not None:
-            self.guard_timer.cancel()
-            self.guard_timer = None
-        if seconds is not None:
-            self.guard_timer = asyncio.get_running_loop().call_later(seconds, self._give_up, _TOO_SLOW)
+    def _expect(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.guard_due = due = loop.time() + seconds
+        timer = self.guard_timer
+        if timer is None or timer.when() > due:
+            if timer is not None:
+                timer.cancel()
+            self.guard_timer = loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        self.guard_timer, due = None, self.guard_due
+        if due is None:
+            return
+        loop = asyncio.get_running_loop()
+        if due <= loop.time():
+            self._give_up(_TOO_SLOW)
+        else:
+            self.guard_timer = loop.call_at(due, self._ring)
 
     def _give_up(self, goodbye: bytes) -> None:
-        self._expect(None)
+        self.guard_due = None
         transport = self.transport
         if transport is not None and not transport.is_closing():
             if self._reads_headers():

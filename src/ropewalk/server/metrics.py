@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from ropewalk.contracts import QueuesRuns, TellsOfRuns
 from ropewalk.errors import StoreUnavailable
+from ropewalk.server.counted import Counted
 from ropewalk.server.measuring import OTHER, Measuring
 from ropewalk.server.owned import Caller
 from ropewalk.server.routes import Doorkeeper
@@ -62,25 +63,23 @@ class Metrics:
     def __init__(self, version: str, *, looks_at_the_store: bool = True) -> None:
         """What waits in the store is told by those who look there: a worker leaves that to servers."""
         self.registry = CollectorRegistry()
-        self._series: dict[str, Any] = {}
-        for name, (told, labels) in _COUNTERS.items():
-            self._series[name] = Counter(f"ropewalk_{name}", told, labels, registry=self.registry)
-        for name, (told, labels, buckets) in _HISTOGRAMS.items():
-            self._series[name] = Histogram(f"ropewalk_{name}", told, labels, registry=self.registry, buckets=buckets)
+        self._counted = Counted(_COUNTERS, _HISTOGRAMS)
+        self.registry.register(self._counted)
+        self._gauges: dict[str, Any] = {}
         for name, (told, labels) in _GAUGES.items() if looks_at_the_store else ():
-            self._series[name] = Gauge(f"ropewalk_{name}", told, labels, registry=self.registry)
+            self._gauges[name] = Gauge(f"ropewalk_{name}", told, labels, registry=self.registry)
         build = Gauge("ropewalk_build_info", "The version", ["version"], registry=self.registry)
         build.labels(version).set(1)
-        self._children: dict[tuple[str, ...], Any] = {}
 
     def count(self, series: str, *labels: str, by: float = 1) -> None:
-        self._child(series, labels).inc(by)
+        self._counted.count(series, labels, by)
 
     def observe(self, series: str, value: float, *labels: str) -> None:
-        self._child(series, labels).observe(value)
+        self._counted.observe(series, value, labels)
 
     def set(self, series: str, value: float, *labels: str) -> None:
-        self._child(series, labels).set(value)
+        gauge = self._gauges[series]
+        (gauge.labels(*labels) if labels else gauge).set(value)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Take in how long a request took until its answer began, by the route's pattern."""
@@ -90,14 +89,6 @@ class Metrics:
     def text(self) -> bytes:
         """Return all series as Prometheus reads them."""
         return generate_latest(self.registry)
-
-    def _child(self, series: str, labels: tuple[str, ...]) -> Any:
-        key = (series, *labels)
-        child = self._children.get(key)
-        if child is None:
-            whole = self._series[series]
-            child = self._children[key] = whole.labels(*labels) if labels else whole
-        return child
 
 
 class Gauging:

@@ -6,14 +6,12 @@ Everything durable is in the run store, so any number of processes may serve the
 first, always by the same function: somebody else's run is told of as one that was never there.
 """
 
-import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 from pydantic_core import to_json
 
@@ -29,7 +27,6 @@ from ropewalk.errors import (
     InputInvalid,
     InvalidId,
     KeyReused,
-    LimitReached,
     PauseNotFound,
     Problem,
     RopewalkError,
@@ -42,13 +39,13 @@ from ropewalk.server.driving import Driving
 from ropewalk.server.following import Following, Reader
 from ropewalk.server.inputs import Inputs
 from ropewalk.server.owned import Caller
+from ropewalk.server.room import Room, RunLimits
 from ropewalk.server.sessions import ANYWHERE, OnBusy, Place, Sessions
 from ropewalk.server.views import difference, entry_data, record_data, run_data
 from ropewalk.server.waiting import Waiting
 
 _PAGE = 100
 _LONGEST_PAGE = 500
-_RUNNING = ("RUNNING",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,16 +74,6 @@ class Started:
     """False: an earlier request with the same key had started it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunLimits:
-    """How much is taken on."""
-
-    runs_per_user: int = 100
-    """RUNNING at a time, of one user."""
-    runs: int = 10_000
-    """Driven at a time by this process."""
-
-
 class RunService:
     """The runs of some graphs, for those who ask."""
 
@@ -113,10 +100,10 @@ class RunService:
         self.following = Following(live=live)
         self.check_webhook: Callable[[str], None] = _no_webhooks
         """Raises `InputInvalid` for an address that cannot be told of runs."""
-        self._entrances: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        desks = [graph.desk for graph in self.graphs.values()]
+        self._room = Room(self.store, lambda: sum([desk.driving for desk in desks]))
         self._sessions = Sessions(self.store, self.run_of)
         self._waiting = Waiting(self.store, self.run_of, self._let_begin)
-        desks = [graph.desk for graph in self.graphs.values()]
         self.driving = Driving(self.store, desks, self.run_of, self._waiting)
 
     async def close(self, *, grace_seconds: float = 10.0) -> None:
@@ -180,9 +167,13 @@ class RunService:
             placed = origin if place is ANYWHERE else replace(origin, turn=place.turn, behind=place.behind)
             return await self._begun(drawn, state, run_id, placed)
 
+        self._room.check(self.limits)
         try:
-            async with self._room(caller):
+            if caller.owner is None:
                 run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
+            else:
+                async with self._room.for_one_of(caller.owner, self.limits):
+                    run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
         except RunExists:
             before = None if digest is None else await self._started_before(drawn, run_id, digest)
             if before is None:
@@ -218,24 +209,6 @@ class RunService:
         if read_entry(number, body).data.get("request") != digest:
             raise KeyReused(run_id)
         return Started(run_id=run_id, status=record.status, is_new=False)
-
-    @contextlib.asynccontextmanager
-    async def _room(self, caller: Caller) -> AsyncGenerator[None]:
-        """Let one more run in; those of one user one by one, so that each is counted before the next. Raises
-        `LimitReached`.
-        """
-        driven = sum(graph.desk.driving for graph in self.graphs.values())
-        if driven >= self.limits.runs:
-            raise LimitReached("running runs", self.limits.runs, setting="the limit of runs")
-        if caller.owner is None:
-            yield
-            return
-        most = self.limits.runs_per_user
-        async with self._entrances.setdefault(caller.owner, asyncio.Lock()):
-            running = await self.store.runs(owner=caller.owner, statuses=_RUNNING, limit=most)
-            if len(running) >= most:
-                raise LimitReached("running runs of one user", most, setting="the limit of runs per user")
-            yield
 
     async def _let_begin(self, record: RunRecord) -> None:
         """Let a run begin that had to wait for another one of its session."""
@@ -373,7 +346,10 @@ class RunService:
         """Start a run that shares this one's entries up to ``at``; it belongs to the same user and session."""
         record = await self.record(caller, run_id)
         origin = Origin(owner=record.owner, session=record.session)
-        async with self._room(caller):
+        self._room.check(self.limits)
+        async with contextlib.AsyncExitStack() as room:
+            if caller.owner is not None:
+                await room.enter_async_context(self._room.for_one_of(caller.owner, self.limits))
             fork = await self.run_of(record).fork(at, updates, origin=origin)
         return {"parent": run_id} | await self._after(fork)
 

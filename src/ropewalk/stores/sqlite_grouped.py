@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from ropewalk.contracts import NewRun
     from ropewalk.stores.sqlite_file import Job, Outcome
 
-_VALUES_A_ROW = 12
+_OF_AN_APPEND = 7
+_OF_AN_ADMISSION = 12
+_NO_ADMISSION = (None,) * (_OF_AN_ADMISSION - _OF_AN_APPEND)
+_VIEWS = {_OF_AN_APPEND: "appending", _OF_AN_ADMISSION: "writing"}
 _ROWS_A_STATEMENT = 512
-_NO_ADMISSION = (None,) * 5
 
 Statement = tuple[str, list[Any]]
 
@@ -28,13 +30,16 @@ def goes_along(job: Job) -> bool:
 def as_statements(jobs: Sequence[Job]) -> list[Statement]:
     """Return statements that do the jobs in order; each is refused as a whole if one of its jobs must be."""
     values: list[Any] = []
+    if all(job[1] is append for job in jobs):
+        for _, _, args in jobs:
+            _add_append(values, (), *args)
+        return _statements(values, _OF_AN_APPEND)
     for _, work, args in jobs:
         if work is append:
-            _add_append(values, *args)
+            _add_append(values, _NO_ADMISSION, *args)
         else:
             _add_admission(values, *args)
-    most = _VALUES_A_ROW * _ROWS_A_STATEMENT
-    return [_statement(values[start : start + most]) for start in range(0, len(values), most)]
+    return _statements(values, _OF_AN_ADMISSION)
 
 
 def outcomes_of(jobs: Sequence[Job]) -> list[Outcome]:
@@ -43,32 +48,44 @@ def outcomes_of(jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def _add_append(  # noqa: PLR0917 - the hot path: keywords would have to travel in a dict of their own
-    values: list[Any], run_id: str, epoch: int, after: int, bodies: Sequence[bytes], status: str, at: float
+    values: list[Any],
+    rest: tuple[None, ...],
+    run_id: str,
+    epoch: int,
+    after: int,
+    bodies: Sequence[bytes],
+    status: str,
+    at: float,
 ) -> None:
-    if not bodies:
-        values += (run_id, epoch, after, after, status, at, None, *_NO_ADMISSION)
-    for last, body in enumerate(bodies, after + 1):
-        values += (run_id, epoch, last - 1, last, status, at, body, *_NO_ADMISSION)
+    body = bodies[0] if bodies else None
+    values += (run_id, epoch, after + 1, after + len(bodies), status, at, body, *rest)
+    for number, further in enumerate(bodies[1:], after + 2):
+        values += (run_id, None, number, None, None, None, further, *rest)
 
 
 def _add_admission(values: list[Any], run: NewRun, bodies: Sequence[bytes]) -> None:
-    values += (run.run_id, 1, 0, 1, run.status, run.at, bodies[0]) if bodies else (
-        run.run_id, 1, 0, 0, run.status, run.at, None
-    )  # fmt: skip
+    body = bodies[0] if bodies else None
+    values += (run.run_id, 1, 1, len(bodies), run.status, run.at, body)
     values += (run.graph, run.plan, run.owner, run.session, run.turn)
-    if len(bodies) > 1:
-        _add_append(values, run.run_id, 1, 1, bodies[1:], run.status, run.at)
+    for number, further in enumerate(bodies[1:], 2):
+        values += (run.run_id, None, number, None, None, None, further, *_NO_ADMISSION)
 
 
-def _statement(values: list[Any]) -> Statement:
-    """Fill up to a power of two, so that ten statements, each prepared once, serve every number of rows."""
-    rows = len(values) // _VALUES_A_ROW
-    width = 1 << (rows - 1).bit_length()
-    values += (None,) * (_VALUES_A_ROW * (width - rows))
-    return _insert(width), values
+def _statements(values: list[Any], width: int) -> list[Statement]:
+    most = width * _ROWS_A_STATEMENT
+    return [_statement(values[start : start + most], width) for start in range(0, len(values), most)]
+
+
+def _statement(values: list[Any], width: int) -> Statement:
+    """Fill up to a number of rows for which the statement is prepared: there are few of these."""
+    rows = len(values) // width
+    step = max(1, (1 << rows.bit_length()) // 8)
+    filled = -(-rows // step) * step
+    values += (None,) * (width * (filled - rows))
+    return _insert(filled, width), values
 
 
 @cache
-def _insert(width: int) -> str:
-    row = f"({', '.join('?' * _VALUES_A_ROW)})"
-    return f"INSERT INTO writing VALUES {', '.join([row] * width)}"
+def _insert(rows: int, width: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {_VIEWS[width]} VALUES {', '.join([row] * rows)}"
