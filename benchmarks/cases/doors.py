@@ -71,9 +71,7 @@ def _start() -> Case:
                 role="variant",
                 arguments={"requests": 640, "at_once": 16, "durable": False},
             ),
-            server_peer(
-                "langgraph dev", "langgraph-api", "langgraph_server:start", every=3, requests=1_600, at_once=16
-            ),
+            server_peer("langgraph dev", "langgraph-api", "langgraph_server:start", every=3, requests=640, at_once=16),
         ),
         targets=(
             Target(metric="wall", limit=5.0, against="langgraph dev", times_faster=True),

@@ -39,8 +39,8 @@ WITHOUT_HTTP = (
     "policy posting problems room runs sessions views waiting webhooks"
 )
 WITH_HTTP = (
-    "answering bodies counted encoded gateway graph_service listening mcp_door metrics more_doors openai_wire routes "
-    "schedules seed_routes short_way stream tokens told told_chat ui_wire websocket"
+    "answering bodies counted encoded gateway graph_service joined listening mcp_door metrics more_doors openai_wire "
+    "routes schedules seed_routes short_way stream tokens told told_chat ui_wire websocket"
 )
 SERVER = ("server, without HTTP", "server, HTTP")
 CHAT_WITHOUT_HTTP = (

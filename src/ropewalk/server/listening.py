@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ropewalk.server.gateway import MAX_HEADER_BYTES
+from ropewalk.server.joined import JoiningTransport
 
 log = logging.getLogger("ropewalk")
 
@@ -141,7 +142,7 @@ class _Guards:
     guard_in_body = False
 
     def connection_made(self, transport: Any) -> None:
-        self._base.connection_made(transport)
+        self._base.connection_made(JoiningTransport(transport))
         self._expect(self.guard_seconds or HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
