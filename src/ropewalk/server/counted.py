@@ -49,21 +49,28 @@ class Counted(Collector):
         if series in self._counters:
             self._counters[series].setdefault(labels, 0.0)
             return []
-        return self._histograms[series].setdefault(labels, [0.0] * (len(self._bounds[series]) + 2))
+        with self._lock:
+            return self._histograms[series].setdefault(labels, [0.0] * (len(self._bounds[series]) + 2))
 
     def collect(self) -> Iterator[Any]:
         """Yield every series as it stands now."""
-        for name, counter in self._counters.items():
+        with self._lock:
+            counters = {name: [*counter.items()] for name, counter in self._counters.items()}
+            histograms = {
+                name: [(labels, [*numbers]) for labels, numbers in histogram.items()]
+                for name, histogram in self._histograms.items()
+            }
+        for name, counter in counters.items():
             words, labels = self._told[name]
             family = CounterMetricFamily(_PREFIX + name, words, labels=labels)
-            for values, count in [*counter.items()]:
+            for values, count in counter:
                 family.add_metric(values, count)
             yield family
-        for name, histogram in self._histograms.items():
+        for name, histogram in histograms.items():
             words, labels = self._told[name]
             told = HistogramMetricFamily(_PREFIX + name, words, labels=labels)
             bounds = [*map(_bound, self._bounds[name]), "+Inf"]
-            for values, numbers in [*histogram.items()]:
+            for values, numbers in histogram:
                 told.add_metric(values, [*zip(bounds, _summed(numbers[:-1]), strict=True)], numbers[-1])
             yield told
 
