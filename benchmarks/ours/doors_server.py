@@ -8,6 +8,7 @@ import sys
 import time
 
 from ropewalk import END, START, Context, Graph, GraphState, Token
+from ropewalk.cli.garbage import what_is_here_stays
 from ropewalk.doors import Doors
 from ropewalk.runtime import open_store
 from ropewalk.settings import DoorSettings
@@ -67,7 +68,8 @@ async def main(store_url: str) -> None:
 
     listening = doors.open_socket("127.0.0.1", 0)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
-    await doors.serve(listening)
+    with what_is_here_stays():  # as `ropewalk serve` does
+        await doors.serve(listening)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,7 @@ class Doors:
 
     async def serve(self, listening: socket.socket) -> None:
         """Answer until `stop`, or a signal to this process; then let streams and runs come to rest."""
-        from ropewalk.server.garbage import what_is_here_stays  # noqa: PLC0415  as above
-        from ropewalk.server.listening import Listener  # noqa: PLC0415
+        from ropewalk.server.listening import Listener  # noqa: PLC0415  as above
 
         if not self._settings.for_workers:
             self.taken_over = await self.service.driving.take_over()
@@ -57,8 +56,7 @@ class Doors:
         if self._bus is not None:
             self._bus.begin()
         self._listener = Listener(self._door, before_end=self._before_end)
-        with what_is_here_stays():
-            await self._listener.serve(sockets=[listening])
+        await self._listener.serve(sockets=[listening])
 
     async def _before_end(self) -> None:
         await self._more.close()

@@ -35,7 +35,7 @@ ACTING = (
     "owning picture raised reading run signatures step turns"
 )
 WITHOUT_HTTP = (
-    "__init__ auth channel chat chat_replies driving example following garbage inputs limits measuring overhearing owned "
+    "__init__ auth channel chat chat_replies driving example following inputs limits measuring overhearing owned "
     "policy posting problems room runs sessions views waiting webhooks"
 )
 WITH_HTTP = (

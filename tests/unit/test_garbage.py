@@ -3,7 +3,7 @@
 import gc
 import weakref
 
-from ropewalk.server.garbage import what_is_here_stays
+from ropewalk.cli.garbage import what_is_here_stays
 
 
 class Knot:

@@ -11,7 +11,7 @@ from typing import Any
 from ropewalk.chat_parts import memory_parts, open_parts
 from ropewalk.chat_service import Chat, Gateway, demo_graph
 from ropewalk.chat_settings import ChatSettings, pod_id_of, read_chat_settings
-from ropewalk.cli.garbage import spare_what_is_loaded
+from ropewalk.cli.garbage import what_is_here_stays
 from ropewalk.cli.load import load_graphs
 from ropewalk.cli.opening import store_choice
 from ropewalk.cli.screen import Screen, printable
@@ -78,8 +78,8 @@ async def _gateway(settings: ChatSettings, doors: DoorSettings, screen: Screen) 
             raise Trouble(str(error)) from error
         listening = listening_socket(pod, settings.host, settings.port)
         _tell(screen, listening, given, settings, doors)
-        spare_what_is_loaded()
-        await pod.serve(listening)
+        with what_is_here_stays():
+            await pod.serve(listening)
         return DONE
     finally:
         await parts.close()
@@ -104,8 +104,8 @@ async def _chat(settings: ChatSettings, doors: DoorSettings, screen: Screen) -> 
             raise Trouble(str(error)) from error
         listening = listening_socket(both.gateway, settings.host, settings.port)
         _tell(screen, listening, given, settings, doors)
-        spare_what_is_loaded()
-        await both.serve(listening)
+        with what_is_here_stays():
+            await both.serve(listening)
         return DONE
     finally:
         await parts.close()

@@ -1,13 +1,28 @@
-"""How the programs that serve for long treat garbage: what was loaded is no part of any later collection."""
+"""Spares the programs that serve the garbage collector's rounds over what never goes: code, plans, schemas.
 
+By itself the collector looks at everything that is alive each time a quarter has come on top, which in a server is
+mostly what was imported: a hundred milliseconds in which nobody is answered, and a fifth of what a short run costs.
+"""
+
+import contextlib
 import gc
+from collections.abc import Generator
+
+_NEW_OBJECTS = 10_000
+"""When so many more have come than gone, the new ones are looked through; by default it is 700, a few runs' worth."""
 
 
-def spare_what_is_loaded() -> None:
-    """Let collections look at what is made from now on alone.
+@contextlib.contextmanager
+def what_is_here_stays() -> Generator[None]:
+    """Leave what is alive now out of the collector's rounds until the block ends, and let it make fewer of them.
 
-    Modules and their functions stay for as long as the process; a full collection would walk through all of them, which
-    takes a tenth of a second in which nobody is answered. Call it when everything is loaded.
+    It is for the whole process: for whoever owns that. What is garbage already is collected afterwards.
     """
-    gc.collect()
+    before = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from ropewalk.cli.garbage import what_is_here_stays
 from ropewalk.cli.load import Loaded, load_graphs
 from ropewalk.cli.opening import opened, store_choice
 from ropewalk.cli.screen import Screen, printable
@@ -78,7 +79,8 @@ async def _serve(loaded: Sequence[Loaded], settings: DoorSettings, options: argp
             raise Trouble(str(error)) from error
         listening = listening_socket(doors, options.host, options.port)
         _tell(screen, doors, listening, shown, settings)
-        await doors.serve(listening)
+        with what_is_here_stays():
+            await doors.serve(listening)
         return DONE
     finally:
         await store.close()

@@ -15,7 +15,7 @@ from ropewalk.chat_parts import open_parts
 from ropewalk.chat_service import ChatWorker, demo_graph, may_chat, serving_metrics
 from ropewalk.chat_settings import ChatSettings
 from ropewalk.cli.chat import chat_settings
-from ropewalk.cli.garbage import spare_what_is_loaded
+from ropewalk.cli.garbage import what_is_here_stays
 from ropewalk.cli.load import load_graphs
 from ropewalk.cli.opening import opened, store_choice
 from ropewalk.cli.screen import Screen, printable
@@ -63,8 +63,7 @@ async def _work(settings: ChatSettings, options: argparse.Namespace, screen: Scr
         names = ", ".join(graph.name for graph in graphs)
         _tell(screen, "worker_started", works.worker, graphs=names, store=shown)
         stopped = _stop_at_signals(works.worker, screen)
-        with serving_metrics(works, options.metrics_host, options.metrics_port):
-            spare_what_is_loaded()
+        with serving_metrics(works, options.metrics_host, options.metrics_port), what_is_here_stays():
             await works.run()
         _tell(screen, "worker_stopped", works.worker)
         return INTERRUPTED if len(stopped) > 1 else DONE

@@ -3,6 +3,7 @@ of the system, though the server gives them one after the other.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 _HEAD = b"HTTP/1.1 "
@@ -29,6 +30,10 @@ class JoiningTransport:
             self._loop.call_soon(self._let_go)
         else:
             self._transport.write(data)
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        """Write all ``pieces``, as `write` does."""
+        self.write(b"".join(pieces))
 
     def _let_go(self) -> None:
         head, self._head = self._head, None
