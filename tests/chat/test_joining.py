@@ -15,6 +15,7 @@ from ropewalk.chat.frames import Cursor
 from ropewalk.chat.joining import Joining, PodCounts
 from ropewalk.chat.place import Place
 from ropewalk.chat.viewer import Viewer
+from ropewalk.errors.chat import BusUnavailable
 from ropewalk.server.owned import Caller
 
 HEAD = Head(session_id="s", message_id="m", correlation_id="c")
@@ -79,6 +80,32 @@ def test_who_came_before_there_was_a_log_is_given_its_beginning_though_another_o
         second = await room.join()
         await room.settle()
         assert texts(await given(first)) == texts(await given(second)) == ["one ", "two "]
+
+    asyncio.run(main())
+
+
+def test_a_client_stays_though_the_log_is_away_for_a_moment_before_it_is_told_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sent away without a cursor it would come back as one that has seen nothing, and miss what was said meanwhile."""
+
+    async def main() -> None:
+        room = Room()
+        await room.open()
+        await room.say("one ")
+        await room.join()
+        await room.settle()
+        room.service.lose_the_log()
+        read, trouble = room.log.read, [BusUnavailable("The chunk log", "here", "it is away")]
+
+        async def away_once(*where: Any, **what: Any) -> Any:
+            if trouble:
+                raise trouble.pop()
+            return await read(*where, **what)
+
+        monkeypatch.setattr(room.log, "read", away_once)
+        late = await room.join()
+        assert (late.why, late.is_live, trouble) == (None, True, [])
 
     asyncio.run(main())
 

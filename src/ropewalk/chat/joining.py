@@ -165,7 +165,7 @@ class Joining:
     async def _catch_up(self, place: Place, viewer: Viewer, start: _Start) -> None:
         page = start.page
         if page.log is None and place.log is not None:  # others have heard of one meanwhile
-            page = await self._log.read(viewer.session_id, after=0, limit=_PAGE)
+            page = await self._read(viewer, after=0)
         name = page.log
         viewer.at = start.at
         under_way = {*start.under_way}
@@ -185,12 +185,24 @@ class Joining:
                 return
             if viewer.at >= place.at:
                 break
-            page = await self._log.read(viewer.session_id, after=viewer.at, limit=_PAGE)
+            page = await self._read(viewer, after=viewer.at)
             if page.log != name or not page.chunks:
                 viewer.end(ENDED_BY_US)
                 return
         viewer.is_live = True
         place.catch_up()  # what was said before workers knew of the client
+
+    async def _read(self, viewer: Viewer, *, after: int) -> LogPage:
+        """Read the log, for as long as it is away and the client stays: ended now, it might have no cursor yet, and
+        come back as one that has seen nothing.
+        """
+        while True:
+            try:
+                return await self._log.read(viewer.session_id, after=after, limit=_PAGE)
+            except RopewalkError:
+                if viewer.why is not None:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _tried(ask: Callable[[], Awaitable[_Start]]) -> _Start:
