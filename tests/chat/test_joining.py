@@ -110,6 +110,35 @@ def test_a_client_stays_though_the_log_is_away_for_a_moment_before_it_is_told_an
     asyncio.run(main())
 
 
+def test_a_client_stays_though_a_lost_log_begins_anew_while_it_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pod does not know yet that there is another log: the client has no cursor, and must not be sent away."""
+
+    async def main() -> None:
+        room = Room()
+        await room.open()
+        await room.say("one ")
+        await room.join()
+        await room.settle()
+        room.service.lose_the_log()
+        room.chunks = 0
+        read, begun = room.log.read, [False]
+
+        async def begins_first(*where: Any, **what: Any) -> Any:
+            if not begun[0]:
+                begun[0] = True
+                await room.open()
+                await room.say("anew ")
+            return await read(*where, **what)
+
+        monkeypatch.setattr(room.log, "read", begins_first)
+        late = await room.join()
+        await room.settle()
+        assert (late.why, late.is_live) == (None, True)
+        assert texts(await given(late)) == ["anew "]
+
+    asyncio.run(main())
+
+
 def test_a_client_is_given_what_is_behind_its_cursor_and_live_what_comes() -> None:
     async def main() -> None:
         room = Room()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from tests.servers.valkey import RedisServer
 
 from ropewalk.errors import BusUnavailable
 from ropewalk.messaging.redis.asking_desk import AskingDesk
@@ -44,6 +45,21 @@ def test_a_thousand_callers_need_one_connection(redis_url: str) -> None:
         await registry.close()
 
     run(redis_url, body, max_connections=1)
+
+
+def test_a_server_that_has_lost_its_scripts_is_asked_together_again(own_redis: RedisServer) -> None:
+    async def body(client: AsyncRedisClient, desk: AskingDesk) -> None:
+        async def reads() -> int:
+            told = (await client.execute("INFO", "stats")).decode()
+            return int(told.split("total_reads_processed:")[1].split()[0])
+
+        await client.execute("SCRIPT", "FLUSH")
+        before = await reads()
+        told = await asyncio.gather(*[desk.ask(claim(number)) for number in range(150)])
+        assert [*map(bool, told)] == [True] * 150
+        assert await reads() - before < 30
+
+    run(own_redis.url, body)
 
 
 def test_trouble_is_told_to_whom_it_belongs(redis_url: str) -> None:

@@ -167,6 +167,8 @@ class Joining:
         if page.log is None and place.log is not None:  # others have heard of one meanwhile
             page = await self._read(viewer, after=0)
         name = page.log
+        if name is not None and place.log not in (None, name):  # the place has not heard yet that the log is another
+            await place.read_on()
         viewer.at = start.at
         under_way = {*start.under_way}
         begun: set[str] | None = set() if start.recovered is None else None

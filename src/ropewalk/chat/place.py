@@ -75,6 +75,12 @@ class Place:
         else:
             self._catching = asyncio.create_task(self._catch_up(), name=f"ropewalk: gap of {self.session_id}")
 
+    async def read_on(self) -> None:
+        """Return when the log was read to its end."""
+        self.catch_up()
+        if self._catching is not None:
+            await asyncio.wait({self._catching})
+
     async def _catch_up(self) -> None:
         self._again = True
         while self._again:

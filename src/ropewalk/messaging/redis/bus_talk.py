@@ -40,11 +40,22 @@ async def all_asked(client: AsyncRedisClient, what: str, runs: Sequence[Run]) ->
 def _together(runs: Sequence[Run], config: RedisConfig) -> Talk[list[Any]]:
     if len(runs) == 1:
         return [(yield runs[0])]
-    commands = [("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.arguments) for one in runs]
-    replies: list[Any] = list((yield Batch(commands)))
+    replies: list[Any] = list((yield _batch(runs)))
+    missing = [place for place, reply in enumerate(replies) if is_missing_script(reply)]
+    if missing and not config.cluster:
+        for place in {runs[place].script: place for place in missing}.values():
+            replies[place] = yield runs[place]  # the driver sends its text, and the server knows it for the others
+        missing = [place for place in missing if is_missing_script(replies[place])]
+        again: list[Any] = list((yield _batch([runs[place] for place in missing]))) if missing else []
+        for place, reply in zip(missing, again, strict=True):
+            replies[place] = reply
     for place, reply in enumerate(replies):
         if is_missing_script(reply):
-            replies[place] = yield runs[place]  # the driver sends its text
+            replies[place] = yield runs[place]
         elif is_trouble(reply):
             raise in_our_words(reply, config, runs[place])
     return replies
+
+
+def _batch(runs: Sequence[Run]) -> Batch:
+    return Batch([("EVALSHA", one.script.sha, len(one.keys), *one.keys, *one.arguments) for one in runs])
