@@ -108,7 +108,14 @@ class ChatDoors:
 
 def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
     """Put every route of a pod on ``router``."""
-    desk, pod, relay, keeper, limits = doors.desk, doors.pod, doors.relay, doors.keeper, doors.limits
+    _add_messages(router, doors)
+    _add_sessions(router, doors)
+    _add_looks(router, doors)
+
+
+def _add_messages(router: APIRouter, doors: ChatDoors) -> None:
+    """Put what is done with one message on ``router``."""
+    desk, keeper, limits = doors.desk, doors.keeper, doors.limits
 
     @router.post("/api/chat", status_code=202, summary="Send a message")
     async def send(  # pyright: ignore[reportUnusedFunction]
@@ -122,8 +129,8 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
             raise RequestUnreadable("Idempotency-Key", "it is empty")
         asked = _request_of(given, idempotency_key)
         accepted = await desk.send(caller, asked, key=idempotency_key)
-        relay.expect(accepted.message_id)
-        pod.expect(asked.session_id, accepted.message_id)
+        doors.relay.expect(accepted.message_id)
+        doors.pod.expect(asked.session_id, accepted.message_id)
         if accepted.is_new:
             doors.announcing.tell(asked.model_copy(update={"message_id": accepted.message_id}))
         return _accepted(accepted, asked)
@@ -148,6 +155,11 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         given = await _read(request, DecisionBody, limits)
         await desk.answer(caller, message_id, pause_id, given.value)
         return Json({"message_id": message_id, "status": "accepted"}, 202)
+
+
+def _add_sessions(router: APIRouter, doors: ChatDoors) -> None:
+    """Put what is asked of a session on ``router``."""
+    desk, pod, keeper = doors.desk, doors.pod, doors.keeper
 
     @router.get("/api/sse", summary="Follow a session", response_class=Response)
     async def follow(  # pyright: ignore[reportUnusedFunction]  # noqa: PLR0917  what may stand in the URL
@@ -176,6 +188,11 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
         """Return messages, oldest first; ``next`` leads to older ones."""
         return Json(await desk.messages(caller, session_id, user_id, after=after, limit=limit))
 
+
+def _add_looks(router: APIRouter, doors: ChatDoors) -> None:
+    """Put what tells of the pod itself on ``router``."""
+    pod = doors.pod
+
     @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Tell how the pod is")
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]
@@ -187,7 +204,7 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
                 "timestamp": int(time.time()),
                 "active_connections": len(pod.viewers),
                 "active_sessions": len(pod.places),
-                "active_buffers": len(relay.orderings),
+                "active_buffers": len(doors.relay.orderings),
                 "nats_connected": doors.bus.is_connected,
             }
         )
@@ -195,8 +212,8 @@ def add_chat_routes(router: APIRouter, doors: ChatDoors) -> None:
     @router.get("/", summary="Tell what this is")
     async def about() -> Response:  # pyright: ignore[reportUnusedFunction]
         """Return the service's name and its doors."""
-        doors = ["/api/chat", "/api/sse", "/api/sessions/{session_id}/messages", "/health", "/metrics"]
-        return Json({"service": "ropewalk gateway", "pod_id": pod.pod_id, "host": socket.gethostname(), "doors": doors})
+        paths = ["/api/chat", "/api/sse", "/api/sessions/{session_id}/messages", "/health", "/metrics"]
+        return Json({"service": "ropewalk gateway", "pod_id": pod.pod_id, "host": socket.gethostname(), "doors": paths})
 
 
 async def _read(request: Request, model: type[Any], limits: BodyLimits) -> Any:
