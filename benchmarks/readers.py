@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.servers.keeper import die_with_the_keeper
+
 ROOT = Path(__file__).resolve().parent.parent
 LAST = b"run_done"
 """What the last event of a stream has in it, the bare server's too."""
@@ -21,7 +23,7 @@ _TOKEN = re.compile(rb'"text":"(\d+\.\d+) ')
 
 
 class Child:
-    """A server in a process of its own; its first line of output is its URL."""
+    """A server in a process of its own, which dies with the contestant; its first line of output is its URL."""
 
     def __init__(self, *command: str, **environment: str) -> None:
         self.process = subprocess.Popen(
@@ -30,6 +32,7 @@ class Child:
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=die_with_the_keeper,  # noqa: PLW1509  (no other thread has begun yet)
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()

@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.servers.keeper import die_with_the_keeper
+
 from benchmarks.measure import Costs
 from benchmarks.readers import Child
 from benchmarks.starting import started_per_second
@@ -53,6 +55,7 @@ class Server(Child):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
+            preexec_fn=die_with_the_keeper,  # noqa: PLW1509  (no other thread has begun yet)
         )
         self._wait()
 
