@@ -129,6 +129,33 @@ def test_a_run_that_is_cancelled_at_a_worker_lets_the_next_one_begin(url):
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("slow_to_look")
+def test_a_run_whose_turn_comes_while_it_is_given_back_is_taken_up_at_once(url, monkeypatch):
+    """Who ends the one before it wakes nobody then: it is in a worker's hands."""
+
+    async def main():
+        talks = Talks()
+        async with opened(url) as store:
+            graph = talks.graph(store)
+            elsewhere = Graph(Talk, store=store, name="elsewhere")
+            elsewhere.add_node(lambda: None, name="nap").add_edge(START, "nap").add_edge("nap", END)
+            first = await submitted(elsewhere, 1)
+            second = await submitted(graph, 2)
+            worker = Worker(graph)
+            release = worker._queue.release
+
+            async def first_ends_before(*claims, **when):
+                if when.get("wake_in_seconds"):
+                    await first.cancel()
+                await release(*claims, **when)
+
+            monkeypatch.setattr(worker._queue, "release", first_ends_before)
+            async with worker, asyncio.timeout(15):
+                assert (await second).said == ["hello"]
+
+    asyncio.run(main())
+
+
 def test_a_run_whose_turn_came_while_no_worker_saw_it_is_looked_at_again(url):
     async def main():
         talks = Talks()
