@@ -68,6 +68,13 @@ READINGS = {
     "newest_of_tag, and more": ANY | {"tag": "tag4", "graph": "graph3", "statuses": ["DONE"]},
     "last_turn": {"owner": "user8", "session": "session48"},
     "last_turn, of a session that nobody owns": {"owner": None, "session": "session48"},
+    "session_stands": {"owner": "user8", "session": "session48", "most": 100, "limit": 100},
+    "session_stands, of a session that nobody has begun": {
+        "owner": "user8",
+        "session": "another",
+        "most": 100,
+        "limit": 100,
+    },
     "whose_turn": {"owner": "user8", "session": "session48"},
     "whose_turn, of a session that has none": {"owner": "user8", "session": "another"},
     "record": {"run_id": "run77"},

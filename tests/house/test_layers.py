@@ -36,7 +36,7 @@ ACTING = (
 )
 WITHOUT_HTTP = (
     "__init__ auth channel chat chat_replies driving example following inputs limits measuring overhearing owned "
-    "policy posting problems room runs sessions views waiting webhooks"
+    "policy posting problems room runs sessions standing views waiting webhooks"
 )
 WITH_HTTP = (
     "answering bodies counted encoded gateway graph_service joined listening mcp_door metrics more_doors openai_wire "

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ropewalk.errors import LimitReached
-from ropewalk.server.room import Room, RunLimits
+from ropewalk.server.room import Room, RunLimits, Seen
 from ropewalk.stores.memory import MemoryRunStore
 from ropewalk.testing.store_checks import new_run
 
@@ -101,3 +101,42 @@ def test_a_process_drives_no_more_runs_than_it_may():
     driven = 10
     with pytest.raises(LimitReached):
         room.check(RunLimits(runs=10))
+
+
+@pytest.mark.parametrize("there", [0, 3, 10])
+@pytest.mark.parametrize("coming", [1, 8, 40])
+def test_exactly_as_many_get_in_when_they_have_seen_the_store_before_they_come(there, coming):
+    async def look_and_come(room, store, limits, n):
+        mark = room.mark("Ann")
+        running = len(await store.runs(owner="Ann", statuses=("RUNNING",), limit=10))
+        await store.others_first()  # what it has seen grows old
+        async with room.for_one_of("Ann", limits, Seen(mark=mark, running=running)):
+            await store.create(new_run(f"run{n}", owner="Ann"), [b"x"])
+
+    async def scenario():
+        store, limits = SlowStore(), RunLimits(runs_per_user=10)
+        room = Room(store, lambda: 0)
+        for n in range(there):
+            await store.create(new_run(f"there{n}", owner="Ann"), [b"x"])
+        asked = [(look_and_come if n % 3 else come)(room, store, limits, n) for n in range(coming)]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert [one for one in told if one is not None and not isinstance(one, LimitReached)] == []
+        assert sum(one is None for one in told) == min(coming, 10 - there)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_who_went_in_since_the_store_was_seen_is_counted(one_by_one):
+    async def scenario():
+        store, limits = MemoryRunStore(), RunLimits(runs_per_user=1)
+        room = Room(store, lambda: 0)
+        full = Seen(mark=room.mark("Ann"), running=1)
+        async with room.for_one_of("Ann", limits, full if one_by_one else None):
+            seen = Seen(mark=room.mark("Ann"), running=0)
+            await store.create(new_run("first", owner="Ann"), [b"x"])
+        with pytest.raises(LimitReached):
+            async with room.for_one_of("Ann", limits, seen):
+                pytest.fail("there was no room")
+
+    asyncio.run(scenario())

@@ -114,21 +114,22 @@ class ChatDesk:
     async def _take(self, user: Caller, request: WorkflowRequest, key: str | None, *, comes_again: bool) -> Accepted:
         """Take a message that is not in the store; ``comes_again``: it may be sent again under the same id."""
         message_id = request.message_id
-        newest = await self.service.store.runs(owner=user.owner, session=request.session_id, limit=1)
-        if newest and newest[0].status == "PAUSED":
-            answered = await self._answer(user, newest[0], request, keeps=comes_again)
+        glance = await self.service.glance(request.user_id, request.session_id)
+        newest = glance.stands.newest
+        if newest is not None and newest.status == "PAUSED":
+            answered = await self._answer(user, newest, request, keeps=comes_again)
             if answered is not None:
                 return answered
         graph = self._graph_of(request.context)
         wanted = Request(
-            input=self._input(graph, request, is_first=not newest),
+            input=self._input(graph, request, is_first=newest is None),
             run_id=message_id,
             key=key,
             session=request.session_id,
             on_busy=self._rules.on_busy,
-            note=_noted(request, graph, is_first=not newest).note(),
+            note=_noted(request, graph, is_first=newest is None).note(),
         )
-        started = await self.service.start(user, graph, wanted)
+        started = await self.service.start(user, graph, wanted, glance=glance)
         return Accepted(message_id=started.run_id, is_new=started.is_new)
 
     async def admit(self, request: WorkflowRequest) -> Accepted:

@@ -9,7 +9,7 @@ from ropewalk.contracts.run_queue import (
     TellsOfRuns,
     WakesNext,
 )
-from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore
+from ropewalk.contracts.run_store import NewRun, RunRecord, RunStore, SessionStands, TellsOfSessions
 
 __all__ = [
     "ClaimedRun",
@@ -20,6 +20,8 @@ __all__ = [
     "RunQueue",
     "RunRecord",
     "RunStore",
+    "SessionStands",
     "TellsOfRuns",
+    "TellsOfSessions",
     "WakesNext",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +47,20 @@ class RunRecord:
     owner: str | None = None
     session: str | None = None
     turn: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionStands:
+    """How a session of an owner stands."""
+
+    newest: RunRecord | None
+    """Its newest run, by creation."""
+    last_turn: int
+    """As `RunStore.last_turn` tells it."""
+    running: Sequence[RunRecord]
+    """Its RUNNING runs, newest first, at most a hundred."""
+    running_of_owner: int
+    """How many runs of the owner are RUNNING, in whatever session, counted to as many as was asked for."""
 
 
 class RunStore(Protocol):
@@ -157,4 +171,13 @@ class RunStore(Protocol):
 
     async def close(self) -> None:
         """Finish what was asked, then let go of files, threads and connections; calling it twice is harmless."""
+        ...
+
+
+@runtime_checkable
+class TellsOfSessions(Protocol):
+    """What a store may tell in one go to those who are about to admit a run; else it is asked for one by one."""
+
+    async def session_stands(self, *, owner: str, session: str, most: int) -> SessionStands:
+        """Return how the owner's session stands, all of one moment; the owner's runs are counted to ``most``."""
         ...

@@ -4,6 +4,7 @@
    by then is among those that have come, so the two together are never too few, and nobody waits for another.
 2. Where they are too many, because some are counted twice or there is no room indeed, one after the other enters, as
    soon as those that came before are in the store: then the count is exact.
+3. Who has seen the store before it came (`Seen`) adds those that went in since: they may not be in what it saw.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ class _Entrance:
     def __init__(self) -> None:
         self.coming = 0
         """How many have come that may not be in the store yet."""
+        self.gone_in = 0
+        """How many have come and gone, ever: those that were admitted are in the store."""
         self.one_by_one = asyncio.Lock()
         self.empty = asyncio.Event()
         self.empty.set()
@@ -47,8 +50,30 @@ class _Entrance:
             yield self.coming
         finally:
             self.coming -= 1
+            self.gone_in += 1
             if not self.coming:
                 self.empty.set()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """How far it has come with the runs of one user."""
+
+    entrance: _Entrance
+    gone_in: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """How many runs of a user the store had RUNNING, when it was asked after ``mark``."""
+
+    mark: Mark
+    running: int
+
+    @property
+    def at_most(self) -> int:
+        """How many are RUNNING now at most, but for those who come this moment."""
+        return self.running + self.mark.entrance.gone_in - self.mark.gone_in
 
 
 class Room:
@@ -65,23 +90,38 @@ class Room:
         if self._driven() >= limits.runs:
             raise LimitReached("running runs", limits.runs, setting="the limit of runs")
 
+    def mark(self, owner: str) -> Mark:
+        """Return what the store is asked behind, by those who count with what they see there."""
+        entrance = self._entrance(owner)
+        return Mark(entrance=entrance, gone_in=entrance.gone_in)
+
     @contextlib.asynccontextmanager
-    async def for_one_of(self, owner: str, limits: RunLimits) -> AsyncGenerator[None]:
-        """Let one more run of ``owner`` in. Raises `LimitReached`."""
+    async def for_one_of(self, owner: str, limits: RunLimits, seen: Seen | None = None) -> AsyncGenerator[None]:
+        """Let one more run of ``owner`` in; ``seen`` spares asking the store, where there is room by it. Raises
+        `LimitReached`.
+        """
         most = limits.runs_per_user
-        entrance = self._entrances.get(owner)
-        if entrance is None:
-            entrance = self._entrances[owner] = _Entrance()
+        entrance = self._entrance(owner)
         if not entrance.one_by_one.locked():
             with entrance.come() as coming:
-                if await self._running(owner, most) + coming <= most:
+                running = await self._running(owner, most) if seen is None else seen.at_most
+                if running + coming <= most:
                     yield
                     return
         async with entrance.one_by_one:
             await entrance.empty.wait()
             if await self._running(owner, most) >= most:
                 raise LimitReached("running runs of one user", most, setting="the limit of runs per user")
-            yield
+            try:
+                yield
+            finally:
+                entrance.gone_in += 1
+
+    def _entrance(self, owner: str) -> _Entrance:
+        entrance = self._entrances.get(owner)
+        if entrance is None:
+            entrance = self._entrances[owner] = _Entrance()
+        return entrance
 
     async def _running(self, owner: str, most: int) -> int:
         return len(await self._store.runs(owner=owner, statuses=_RUNNING, limit=most))

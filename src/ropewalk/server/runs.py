@@ -39,8 +39,9 @@ from ropewalk.server.driving import Driving
 from ropewalk.server.following import Following, Reader
 from ropewalk.server.inputs import Inputs
 from ropewalk.server.owned import Caller
-from ropewalk.server.room import Room, RunLimits
+from ropewalk.server.room import Room, RunLimits, Seen
 from ropewalk.server.sessions import ANYWHERE, OnBusy, Place, Sessions
+from ropewalk.server.standing import Glance, session_stands
 from ropewalk.server.views import difference, entry_data, record_data, run_data
 from ropewalk.server.waiting import Waiting
 
@@ -138,8 +139,14 @@ class RunService:
 
     # -- starting -----------------------------------------------------------------------------------------------------
 
-    async def start(self, caller: Caller, graph: str, request: Request) -> Started:
-        """Admit a run; it is durable on return.
+    async def glance(self, owner: str, session: str) -> Glance:
+        """Look at all that is asked of a session of ``owner`` before a run of it is admitted."""
+        mark = self._room.mark(owner)
+        stands = await session_stands(self.store, owner=owner, session=session, most=self.limits.runs_per_user)
+        return Glance(stands=stands, seen=Seen(mark=mark, running=stands.running_of_owner))
+
+    async def start(self, caller: Caller, graph: str, request: Request, *, glance: Glance | None = None) -> Started:
+        """Admit a run; it is durable on return. ``glance`` is a look at its session of a moment ago.
 
         Raises `GraphNotFound`, `InputInvalid`, `InvalidId`, `RunExists`, `KeyReused`, `SessionBusy`, `LimitReached`.
         """
@@ -172,8 +179,11 @@ class RunService:
             if caller.owner is None:
                 run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
             else:
-                async with self._room.for_one_of(caller.owner, self.limits):
-                    run = await self._sessions.admit(request.session, request.on_busy, caller, admit)
+                if glance is None and request.session is not None and request.on_busy != "parallel":
+                    glance = await self.glance(caller.owner, request.session)
+                seen, stands = (None, None) if glance is None else (glance.seen, glance.stands)
+                async with self._room.for_one_of(caller.owner, self.limits, seen):
+                    run = await self._sessions.admit(request.session, request.on_busy, caller, admit, stands)
         except RunExists:
             before = None if digest is None else await self._started_before(drawn, run_id, digest)
             if before is None:

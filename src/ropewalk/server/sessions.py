@@ -3,7 +3,8 @@
 ``reject`` refuses it, ``interrupt`` cancels what is under way, ``parallel`` lets both go on. With ``queue`` the new run
 is admitted at once and waits. All but ``parallel`` take the next turn of the session:
 
-1. Ask for the session's last turn, then look at what is under way, then admit the run with the turn behind that.
+1. Ask for the session's last turn, then look at what is under way, both of one moment or in this order; then admit the
+   run with the turn behind that.
 2. Whoever was quicker has the turn, so that the store refuses ours (`TurnTaken`): look again. So of servers that find
    a session free in the same instant one is right.
 3. A run with a turn begins when no run with a lower one is RUNNING (`core/turns.py`). Workers see to that by
@@ -15,11 +16,11 @@ of the new run names.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from ropewalk.contracts import RunRecord, RunStore
+from ropewalk.contracts import RunRecord, RunStore, SessionStands
 from ropewalk.core.run import Run
 from ropewalk.errors import RunFinished, RunNotFound, RunTaken, SessionBusy, TurnTaken
 from ropewalk.server.owned import Caller
@@ -56,39 +57,51 @@ class Sessions:
         self._locks: dict[tuple[str | None, str], asyncio.Lock] = {}
 
     async def admit(
-        self, session: str | None, on_busy: OnBusy, caller: Caller, admit: Callable[[Place], Awaitable[T]]
+        self,
+        session: str | None,
+        on_busy: OnBusy,
+        caller: Caller,
+        admit: Callable[[Place], Awaitable[T]],
+        stands: SessionStands | None = None,
     ) -> T:
-        """Have a run of the conversation admitted by ``admit``, at the place that the rule gives it.
+        """Have a run of the conversation admitted by ``admit``, at the place that the rule gives it; ``stands`` is what
+        was seen of the conversation a moment ago.
 
         Raises `SessionBusy`, and what ``admit`` raises.
         """
         if session is None or on_busy == "parallel":
             return await admit(ANYWHERE)
-        async with self._alone(session, caller):
+        async with self._alone(session, caller) as waited:
             for tried in range(1, _TRIES + 1):
-                turn = 1 + await self._store.last_turn(owner=caller.owner, session=session)
-                behind = await self._make_room(session, on_busy, caller)
+                if stands is not None and tried == 1 and not waited:
+                    last_turn, running = stands.last_turn, stands.running
+                else:
+                    last_turn = await self._store.last_turn(owner=caller.owner, session=session)
+                    running = await self._store.runs(owner=caller.owner, session=session, statuses=_RUNNING)
+                behind = await self._make_room(session, on_busy, caller, running)
                 with contextlib.suppress(TurnTaken):
-                    return await admit(Place(turn=turn, behind=behind))
+                    return await admit(Place(turn=last_turn + 1, behind=behind))
                 await asyncio.sleep(_PAUSE_SECONDS * tried)
         (newest,) = await self._store.runs(owner=caller.owner, session=session, limit=1)
         raise SessionBusy(session, newest.run_id)
 
     @contextlib.asynccontextmanager
-    async def _alone(self, session: str, caller: Caller) -> AsyncGenerator[None]:
-        """Keep the others of this process from racing with us: they would only be refused."""
+    async def _alone(self, session: str, caller: Caller) -> AsyncGenerator[bool]:
+        """Keep the others of this process from racing with us: they would only be refused. Gives whether one did."""
         key = (caller.owner, session)
         lock = self._locks.setdefault(key, asyncio.Lock())
+        waited = lock.locked()
         try:
             async with lock:
-                yield
+                yield waited
         finally:
             if not lock.locked() and not getattr(lock, "_waiters", None):
                 self._locks.pop(key, None)
 
-    async def _make_room(self, session: str, on_busy: OnBusy, caller: Caller) -> str | None:
-        found = await self._store.runs(owner=caller.owner, session=session, statuses=_RUNNING)
-        busy = [record for record in found if record.owner == caller.owner]
+    async def _make_room(
+        self, session: str, on_busy: OnBusy, caller: Caller, running: Sequence[RunRecord]
+    ) -> str | None:
+        busy = [record for record in running if record.owner == caller.owner]
         if on_busy == "queue":
             return next((record.run_id for record in busy if record.turn is None), None)
         if on_busy == "reject" and busy:

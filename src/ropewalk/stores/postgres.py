@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from ropewalk.contracts import NewRun, RunRecord
+from ropewalk.contracts import NewRun, RunRecord, SessionStands
 from ropewalk.contracts.run_queue import RunQueue
 from ropewalk.errors import PartMissing, RunNotFound
 from ropewalk.stores.postgres_place import PostgreSQLConfig, config_of_url, dsn_of
@@ -118,6 +118,12 @@ class PostgresRunStore:
 
     async def whose_turn(self, *, owner: str | None, session: str) -> RunRecord | None:
         return await self.find(lambda connected: self._reads.whose_turn(connected, owner, session), _nobody)
+
+    async def session_stands(self, *, owner: str, session: str, most: int) -> SessionStands:
+        return await self.find(
+            lambda connected: self._reads.session_stands(connected, owner, session, most),
+            lambda: self._reads.NO_SESSION,
+        )
 
     async def tag(self, run_id: str, tags: Sequence[str]) -> None:
         """Give the run exactly these tags, by which `runs` finds it. Raises `RunNotFound`."""

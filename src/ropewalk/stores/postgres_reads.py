@@ -4,11 +4,13 @@ import sys
 from collections.abc import Sequence
 from math import inf
 
-from ropewalk.contracts import RunRecord
+from ropewalk.contracts import RunRecord, SessionStands
 from ropewalk.errors import RunNotFound, StoreCorrupt
 from ropewalk.stores.postgres_server import Row, Session
 
 _ABOVE_ALL_NUMBERS = 2**31 - 1
+_MOST_OF_A_SESSION = 100
+NO_SESSION = SessionStands(newest=None, last_turn=0, running=(), running_of_owner=0)
 
 
 async def look(session: Session, run_id: str) -> RunRecord:
@@ -50,6 +52,18 @@ async def last_turn(session: Session, owner: str | None, name: str) -> int:
 async def whose_turn(session: Session, owner: str | None, name: str) -> RunRecord | None:
     row = await session.row("whose_turn", owner=owner, session=name)
     return None if row is None else record(row)
+
+
+async def session_stands(session: Session, owner: str, name: str, most: int) -> SessionStands:
+    most = min(max(most, 0), sys.maxsize)
+    rows = await session.rows("session_stands", owner=owner, session=name, most=most, limit=_MOST_OF_A_SESSION)
+    found = [(record(row), is_newest) for row in rows for is_newest in row[-3:-2] if is_newest is not None]
+    return SessionStands(
+        newest=next((one for one, is_newest in found if is_newest), None),
+        last_turn=rows[0][-2],
+        running=[one for one, is_newest in found if not is_newest],
+        running_of_owner=rows[0][-1],
+    )
 
 
 async def runs(  # noqa: PLR0913  the filters

@@ -49,6 +49,35 @@ WHERE session = %(session)s AND coalesce('=' || owner, '') = coalesce('=' || %(o
     AND turn IS NOT NULL AND status = 'RUNNING'
 ORDER BY turn LIMIT 1
 
+-- name: session_stands
+-- The newest run of an owner's session, then the RUNNING ones: at least one row, with nulls when there are none. Beside
+-- them stand the last turn, and how many runs of the owner are RUNNING. A session is short; an owner may have many runs.
+SELECT found.*, about.last_turn, about.running
+FROM (
+    SELECT coalesce((
+        SELECT turn FROM ropewalk.run
+        WHERE session = %(session)s AND coalesce('=' || owner, '') = '=' || %(owner)s::text AND turn IS NOT NULL
+        ORDER BY turn DESC LIMIT 1
+    ), 0) AS last_turn, (
+        SELECT count(*) FROM (
+            SELECT FROM ropewalk.run WHERE owner = %(owner)s AND status = 'RUNNING' LIMIT %(most)s
+        ) AS of_owner
+    ) AS running
+) AS about LEFT JOIN (
+    (
+        SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn,
+            true AS is_newest
+        FROM ropewalk.run
+        WHERE session = %(session)s AND coalesce('=' || owner, '') = '=' || %(owner)s::text
+        ORDER BY created DESC, run_id DESC LIMIT 1
+    ) UNION ALL (
+        SELECT run_id, graph, plan, status, epoch, last, created, updated, parent, fork_at, owner, session, turn, false
+        FROM ropewalk.run
+        WHERE owner = %(owner)s AND status = 'RUNNING' AND session = %(session)s
+        ORDER BY created DESC, run_id DESC LIMIT %(limit)s
+    )
+) AS found ON true
+
 -- name: why_refused
 -- The epoch and last entry of those runs that are there.
 SELECT run_id, epoch, last FROM ropewalk.run WHERE run_id = ANY(%(run_ids)s)
