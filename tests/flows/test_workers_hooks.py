@@ -11,6 +11,9 @@ from ropewalk import END, START, Context, Graph, GraphState, History, Token
 from ropewalk.core.facts import StateEdited
 from ropewalk.events import parse_event_id
 from ropewalk.runtime import open_queued_store
+from ropewalk.stores.local_queue import LocalQueue
+from ropewalk.stores.memory import MemoryRunStore
+from ropewalk.stores.queued_here import QueuedHere
 from ropewalk.workers import Worker, driving
 
 
@@ -225,5 +228,62 @@ def test_a_worker_that_stops_does_not_wait_for_an_opening_that_hangs(url, at_onc
             async with Worker(graph):
                 await asyncio.wait_for(run.wait(), 5)
             assert await kinds(run) == ["run_started", "step_finished", "run_done"]
+
+    asyncio.run(main())
+
+
+def test_a_worker_tells_what_it_has_in_hand_once_the_claim_under_way_has_ended(url):
+    async def main():
+        async with opened(url) as store:
+            goes = asyncio.Event()
+            graph = talking(store, lambda _: goes.wait())
+            run = await graph.submit(Talk(), run_id="r")
+            worker = Worker(graph)
+            assert await worker.in_hand("r") is None
+            async with worker:
+                await asyncio.sleep(0)  # its first claim is under way
+                assert worker.driving == []
+                record = await worker.in_hand("r")
+                assert record is not None
+                assert (record.run_id, record.epoch) == ("r", 2)
+                assert await worker.in_hand("another") is None
+                goes.set()
+                await run
+                await until(lambda: not worker.driving)
+                assert await worker.in_hand("r") is None
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_has_claimed_all_that_was_due_waits_without_another_claim():
+    calls = []
+
+    class Told(QueuedHere):
+        def queue(self):
+            queue = super().queue()
+            for name in ("claim", "wait"):
+                setattr(queue, name, told(name, getattr(LocalQueue, name).__get__(queue)))
+            return queue
+
+    def told(name, call):
+        async def tell(*args, **kwargs):
+            calls.append(name)
+            return await call(*args, **kwargs)
+
+        return tell
+
+    async def main():
+        store = Told(MemoryRunStore())
+        goes = asyncio.Event()
+        graph = talking(store, lambda _: goes.wait())
+        async with Worker(graph, concurrency=3):
+            await until(lambda: calls == ["claim", "wait"])
+            runs = [await graph.submit(Talk(), run_id="a")]
+            await until(lambda: calls == ["claim", "wait"] * 2)
+            runs += [await graph.submit(Talk(), run_id=name) for name in ("b", "c", "d")]
+            await until(lambda: calls.count("claim") >= 3)
+            goes.set()
+            for run in runs:  # the last one found no room, and is claimed when there is some
+                await asyncio.wait_for(run.wait(), 10)
 
     asyncio.run(main())

@@ -1,6 +1,7 @@
 """A worker: claims the runs that were left to workers, drives them, and hands them over when it is told to stop.
 
-1. Claim as many due runs as there are free slots, in one statement, graphs taking turns; none are due: wait for a hint.
+1. Claim as many due runs as there are free slots, in one statement, graphs taking turns; when no more are due than
+   were claimed, wait for a hint.
 2. Drive each (`workers/driving.py`) while the heartbeat (`workers/heartbeat.py`) keeps all leases alive.
 3. A run that is lost, or whose lease could not be prolonged in time, is stopped here before anybody else can begin.
 4. Drain: claim no more, let every run come to rest between two steps, give it back. Others have it at once.
@@ -14,7 +15,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Self
 
-from ropewalk.contracts import ClaimedRun, QueuesRuns
+from ropewalk.contracts import ClaimedRun, QueuesRuns, RunRecord
 from ropewalk.core.arguments import check_number
 from ropewalk.core.graph import Graph
 from ropewalk.errors import QueueMissing, StoreUnavailable
@@ -83,12 +84,22 @@ class Worker:
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._freed = asyncio.Event()
+        self._claimed = asyncio.Event()
+        """No claim is under way."""
+        self._claimed.set()
         self._background: asyncio.Task[None] | None = None
 
     @property
     def driving(self) -> list[str]:
         """Ids of the runs that it has in hand now."""
         return [*self._drives]
+
+    async def in_hand(self, run_id: str) -> RunRecord | None:
+        """Return the record of a run that it has in hand, after the claim that is under way; None: it has it not."""
+        if run_id not in self._drives:
+            await self._claimed.wait()
+        drive = self._drives.get(run_id)
+        return None if drive is None else drive.claim.record
 
     async def run(self) -> None:
         """Claim and drive until `stop`; then hand everything over and return.
@@ -135,8 +146,9 @@ class Worker:
         give_up_at: float | None = self._heartbeat.now() + _STARTING_SECONDS
         while not self._stopping.is_set():
             free = self.concurrency - len(self._tasks)
+            most = min(free, _CLAIMED_AT_ONCE)
             try:
-                claimed = await self._claim(min(free, _CLAIMED_AT_ONCE)) if free else 0
+                claimed = await self._claim(most) if free else 0
                 in_trouble, give_up_at = False, None
             except StoreUnavailable as trouble:
                 if give_up_at is not None and (_is_for_good(trouble) or self._heartbeat.now() > give_up_at):
@@ -146,21 +158,25 @@ class Worker:
                 in_trouble = True
                 await self._either(asyncio.sleep(_AFTER_TROUBLE_SECONDS))
                 continue
-            if not claimed:
-                await self._idle(free, again=was_idle)
+            if not claimed or claimed < most:  # what has come meanwhile ends the waiting at once
+                await self._idle(free - claimed, again=was_idle and not claimed)
             was_idle = free > 0 and not claimed
 
     async def _claim(self, limit: int) -> int:
         asked_at = self._heartbeat.now()
-        claims = await self._queue.claim(
-            self.name,
-            graphs=[*self._desks],
-            ttl_seconds=self.lease,
-            limit=limit,
-            without=self._misfits.passed_over(),
-        )
-        for claim in claims:
-            self._take(claim, asked_at)
+        self._claimed.clear()
+        try:
+            claims = await self._queue.claim(
+                self.name,
+                graphs=[*self._desks],
+                ttl_seconds=self.lease,
+                limit=limit,
+                without=self._misfits.passed_over(),
+            )
+            for claim in claims:
+                self._take(claim, asked_at)
+        finally:
+            self._claimed.set()
         return len(claims)
 
     def _take(self, claim: ClaimedRun, asked_at: float) -> None:
