@@ -106,7 +106,9 @@ class ChatWorker:
             chat = _chat_of(graphs, parts, settings, aliases or {}, 1_000_000)
             from ropewalk.chat import answering  # noqa: PLC0415  as above
 
-            self.answering = answering.Answering(chat.desk, chat.ways, parts.requests, free=self._free)
+            self.answering = answering.Answering(
+                chat.desk, chat.ways, parts.requests, free=self._free, in_hand=self._in_hand
+            )
             self.ways = chat.ways
         self.graphs = graphs
         opening = None if self.answering is None else self.answering.opening
@@ -114,6 +116,9 @@ class ChatWorker:
 
     def _free(self) -> int:
         return self.worker.concurrency - len(self.worker.driving)
+
+    async def _in_hand(self, run_id: str) -> RunRecord | None:
+        return await self.worker.in_hand(run_id)
 
     def _on_drive(self, record: RunRecord, engine: Engine) -> None:
         if self.broadcasting is not None:

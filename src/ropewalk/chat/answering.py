@@ -2,12 +2,13 @@
 
 1. A run begins with its session's history; that its turn has come, the worker has seen to (`workers/driving.py`).
 2. While it is driven, a writer tells the session what it says (`chat/writing.py`).
-3. Requests on the bus are admitted to the store, once each. For ours that has happened: they only wake.
+3. Requests on the bus are admitted to the store, once each. For ours that has happened: they only wake, and of what
+   this worker has claimed, or claims this very moment, the store is not asked.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from ropewalk.chat import chunks
@@ -45,17 +46,30 @@ _MOST_OPENED = 1000
 _MOST_SEEN = 10_000
 
 
+async def _nothing(_: str) -> None:
+    """Have no run in hand."""
+
+
 class Answering:
     """The chat's side of one worker."""
 
     def __init__(
-        self, desk: ChatDesk, ways: Ways, requests: ChatRequests | None, *, free: Callable[[], int] = lambda: _FETCHED
+        self,
+        desk: ChatDesk,
+        ways: Ways,
+        requests: ChatRequests | None,
+        *,
+        free: Callable[[], int] = lambda: _FETCHED,
+        in_hand: Callable[[str], Awaitable[RunRecord | None]] = _nothing,
     ) -> None:
-        """``free`` tells how many more runs the worker has room for: no more requests are fetched."""
+        """``free`` tells how many more runs the worker has room for: no more requests are fetched. ``in_hand`` tells of
+        a run that it has.
+        """
         self._desk = desk
         self._ways = ways
         self._requests = requests
         self._free = free
+        self._in_hand = in_hand
         self._closing = Closing(desk.service, ways)
         self._writing: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
@@ -95,6 +109,7 @@ class Answering:
         self._note_seen(record)
         if record.session is None or engine.schedule.number > _OPENINGS:
             return ()
+        self._ways.whereabouts.expect(record.session)
         entries = await self._entries(record, engine)
         self._note_opened(record.run_id, entries)
         started = entries[0].data
@@ -102,7 +117,7 @@ class Answering:
         noted = noted_in(started)
         if has_begun or noted is None or (noted.is_first and record.turn == 1):
             return ()
-        before = await self._history(record)
+        before = await self._history(record, noted.behind)
         if not before:
             return ()
         messages = [*before, *cast("list[Any]", started["state"]["messages"])]
@@ -125,18 +140,34 @@ class Answering:
             self._opened.clear()
         self._opened[run_id] = kept
 
-    async def _history(self, record: RunRecord) -> list[Any]:
-        """Return the messages with which the session's run before this one has ended.
+    async def _history(self, record: RunRecord, likely: str | None) -> list[Any]:
+        """Return the messages with which the session's run before this one has ended; ``likely`` is the one that it
+        may be: its log is read while that is found out.
 
         One that was stopped before it began knows nothing of what was before it: it is passed over.
         """
         service = self._desk.service
-        async for earlier in self._before(record):
-            if earlier.graph in service.graphs and (earlier.turn == 1 or await self._has_begun(earlier)):
-                engine = await service.graph(earlier.graph).desk.fold(earlier)
-                state = engine.schedule.shape.to_json(engine.schedule.union())
-                return list(state.get("messages") or [])[-MOST_MESSAGES:]
+        reading = asyncio.ensure_future(self._log_of(likely))
+        try:
+            async for earlier in self._before(record):
+                if earlier.graph in service.graphs and (earlier.turn == 1 or await self._has_begun(earlier)):
+                    log = await reading if earlier.run_id == likely else ()
+                    whole = log if len(log) == earlier.last else None  # else it is long, or has gone on meanwhile
+                    engine = await service.graph(earlier.graph).desk.fold(earlier, whole)
+                    state = engine.schedule.shape.to_json(engine.schedule.union())
+                    return list(state.get("messages") or [])[-MOST_MESSAGES:]
+        finally:
+            reading.cancel()
         return []
+
+    async def _log_of(self, run_id: str | None) -> Sequence[tuple[int, bytes]]:
+        """Return a run's log, if it is short, else its beginning; nothing of one that cannot be had."""
+        if run_id is None:
+            return ()
+        try:
+            return await self._desk.service.store.read(run_id, limit=_OPENINGS)
+        except RopewalkError:  # whoever needs it asks again, and is told
+            return ()
 
     async def _before(self, record: RunRecord) -> AsyncIterator[RunRecord]:
         """Yield the runs of the session that came before this one, the newest first."""
@@ -191,7 +222,7 @@ class Answering:
             request = read_request(delivery.body)
             if request.session_id != delivery.session_id:
                 raise ValueError("session_id is not the subject's")
-            if self._seen.get(request.message_id) != (request.user_id, request.session_id):
+            if not await self._is_seen(request):
                 await self._admit(request)
             await delivery.done()
         except (StoreUnavailable, LimitReached) as trouble:
@@ -204,6 +235,14 @@ class Answering:
                 await self._refuse(delivery, trouble)
         except (RopewalkError, ValueError) as trouble:
             await self._refuse(delivery, trouble)
+
+    async def _is_seen(self, request: WorkflowRequest) -> bool:
+        """Tell whether this worker knows the message as one that is in the store."""
+        told = (request.user_id, request.session_id)
+        if self._seen.get(request.message_id) == told:
+            return True
+        record = await self._in_hand(request.message_id)
+        return record is not None and (record.owner, record.session) == told
 
     async def _admit(self, request: WorkflowRequest) -> None:
         accepted = await self._desk.admit(request)

@@ -3,10 +3,11 @@
 A message is the run that answers it: its id is the run's, its session the run's, its user the run's owner.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydantic_core import to_json
@@ -36,6 +37,7 @@ from ropewalk.server.chat_replies import Reply, notice, reply_in, text_of, value
 from ropewalk.server.owned import Caller
 from ropewalk.server.runs import Request, RunService
 from ropewalk.server.sessions import OnBusy
+from ropewalk.server.standing import Glance
 
 log = logging.getLogger("ropewalk")
 
@@ -92,13 +94,21 @@ class ChatDesk:
         Raises `InvalidSession`, `SessionNotFound`, `GraphNotFound`, `ModelNotAllowed`, `SessionBusy`, `LimitReached`,
         `KeyReused`.
         """
-        user = await self.enter(caller, request.session_id, request.user_id)
+        user, glance = await self._entered(caller, request)
         message_id = request.message_id if key is None else keyed_message_id(request.user_id, request.session_id, key)
         checked_token("The message id", message_id)
         kept = None if key is None else await self._replies.kept(message_id)
         if kept is not None:
             return await self._again(user, kept, request)
-        return await self._take(user, request.model_copy(update={"message_id": message_id}), key, comes_again=bool(key))
+        named = request.model_copy(update={"message_id": message_id})
+        return await self._take(user, named, key, comes_again=bool(key), glance=glance)
+
+    async def _entered(self, caller: Caller, request: WorkflowRequest) -> tuple[Caller, Glance | None]:
+        """Do what `enter` does; where that asks whose the session is, look meanwhile how it stands."""
+        session, user = request.session_id, request.user_id
+        if self._users.get(session) == user:
+            return await self.enter(caller, session, user), None
+        return await asyncio.gather(self.enter(caller, session, user), self.service.glance(user, session))
 
     async def _again(self, user: Caller, kept: Kept, request: WorkflowRequest) -> Accepted:
         """Give the first answer again. Raises `KeyReused` for another message."""
@@ -111,10 +121,18 @@ class ChatDesk:
         await self._replies.again(user, decision)
         return Accepted(message_id=decision.run_id, is_new=False, timestamp=noted.timestamp)
 
-    async def _take(self, user: Caller, request: WorkflowRequest, key: str | None, *, comes_again: bool) -> Accepted:
+    async def _take(
+        self,
+        user: Caller,
+        request: WorkflowRequest,
+        key: str | None,
+        *,
+        comes_again: bool,
+        glance: Glance | None = None,
+    ) -> Accepted:
         """Take a message that is not in the store; ``comes_again``: it may be sent again under the same id."""
         message_id = request.message_id
-        glance = await self.service.glance(request.user_id, request.session_id)
+        glance = glance or await self.service.glance(request.user_id, request.session_id)
         newest = glance.stands.newest
         if newest is not None and newest.status == "PAUSED":
             answered = await self._answer(user, newest, request, keeps=comes_again)
@@ -127,7 +145,7 @@ class ChatDesk:
             key=key,
             session=request.session_id,
             on_busy=self._rules.on_busy,
-            note=_noted(request, graph, is_first=newest is None).note(),
+            note=_begun_behind(newest, _noted(request, graph)).note(),
         )
         started = await self.service.start(user, graph, wanted, glance=glance)
         return Accepted(message_id=started.run_id, is_new=started.is_new)
@@ -312,7 +330,7 @@ def keyed_message_id(user_id: str, session_id: str, key: str) -> str:
     return f"msg_{hashlib.sha256(named).hexdigest()[:24]}"
 
 
-def _noted(request: WorkflowRequest, graph: str, *, is_first: bool = False) -> Noted:
+def _noted(request: WorkflowRequest, graph: str) -> Noted:
     """Return what is kept with a message that ``graph`` answers."""
     return Noted(
         session_id=request.session_id,
@@ -320,8 +338,12 @@ def _noted(request: WorkflowRequest, graph: str, *, is_first: bool = False) -> N
         model=graph,
         context=_kept_of(request.context),
         timestamp=request.timestamp,
-        is_first=is_first,
     )
+
+
+def _begun_behind(newest: RunRecord | None, noted: Noted) -> Noted:
+    """Return what is kept with a message that begins something, in a session with this newest one."""
+    return replace(noted, is_first=newest is None, behind=newest and newest.run_id)
 
 
 def _kept_of(context: ChatContext) -> dict[str, Any]:

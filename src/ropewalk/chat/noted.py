@@ -28,11 +28,14 @@ class Noted:
     """What it says to another message that asks; None: it begins something (`chat/replies.py`)."""
     is_first: bool = False
     """Its session had no other when it was taken."""
+    behind: str | None = None
+    """The newest message of its session when it was taken: as a rule the one whose history it goes on with."""
 
     def note(self) -> dict[str, Any]:
         about = {"session_id": self.session_id, "correlation_id": self.correlation_id, "model": self.model}
         answers = None if self.answers is None else dict(self.answers)
         more = {"timestamp": self.timestamp, "answers": answers, "is_first": self.is_first or None}
+        more["behind"] = self.behind
         told = {name: value for name, value in more.items() if value is not None}
         return {KEY: {**about, "context": dict(self.context), **told}}
 
@@ -54,6 +57,7 @@ def noted_in(started: Mapping[str, Any]) -> Noted | None:
         timestamp=told.get("timestamp"),
         answers=_object(told.get("answers")) or None,
         is_first=told.get("is_first") is True,
+        behind=str(told["behind"]) if told.get("behind") else None,
     )
 
 

@@ -26,6 +26,12 @@ class Whereabouts:
         self._asked: set[str] = set()
         self._asking: asyncio.Task[None] | None = None
 
+    def expect(self, session_id: str) -> None:
+        """Ask beside for a session that will be spoken to in a moment, unless it is known well enough."""
+        known = self._known.get(session_id)
+        if known is None or asyncio.get_running_loop().time() - known.at > self._fresh:
+            self._refresh(session_id)
+
     async def of(self, session_id: str) -> frozenset[str]:
         """Return the pods of a session; none where nobody is connected, or nobody knows."""
         known = self._known.get(session_id)
