@@ -147,3 +147,33 @@ def test_a_session_of_somebody_else_stays_closed_though_it_is_looked_at_meanwhil
         assert [(one.run_id, one.turn) for one in await service.store.runs()] == [("m-2", 2), ("m-1", 1)]
 
     asyncio.run(main())
+
+
+def test_a_message_that_was_cancelled_before_it_began_is_passed_over() -> None:
+    async def main() -> None:
+        service = Service(talking(1))
+        await service.send("hi", "m-1")
+        assert await service.work("m-1") == "DONE"
+        await service.send("hi", "m-2")
+        await service.desk.cancel(service.caller, "m-2")
+        await service.send("hi", "m-3")
+        assert await service.work("m-3") == "DONE"
+        assert await answer_of(service) == "I know 3."
+
+    asyncio.run(main())
+
+
+def test_a_message_that_had_seen_the_session_before_another_came_goes_on_with_that_one() -> None:
+    async def main() -> None:
+        service = Service(talking(1))
+        await service.send("hi", "m-1")
+        assert await service.work("m-1") == "DONE"
+        seen = await service.service.glance("ann", "s")
+        await service.send("hi", "m-2")
+        assert await service.work("m-2") == "DONE"
+        await service.desk._take(service.caller, request("m-3"), None, comes_again=False, glance=seen)
+        assert (await service.store.look("m-3")).turn == 3
+        assert await service.work("m-3") == "DONE"
+        assert await answer_of(service) == "I know 5."
+
+    asyncio.run(main())

@@ -23,7 +23,14 @@ from ropewalk.contracts import RunRecord
 from ropewalk.contracts.chat_requests import ChatRequests, Delivery
 from ropewalk.core.engine import Engine
 from ropewalk.core.facts import Fact, StateEdited, read_entry
-from ropewalk.errors import BusUnavailable, GraphNotFound, LimitReached, RopewalkError, StoreUnavailable
+from ropewalk.errors import (
+    BusUnavailable,
+    GraphNotFound,
+    LimitReached,
+    RopewalkError,
+    RunNotFound,
+    StoreUnavailable,
+)
 from ropewalk.errors.chat import ChunkRefused, MessageOver
 from ropewalk.events import Entry
 
@@ -149,7 +156,7 @@ class Answering:
         service = self._desk.service
         reading = asyncio.ensure_future(self._log_of(likely))
         try:
-            async for earlier in self._before(record):
+            async for earlier in self._before(record, likely):
                 if earlier.graph in service.graphs and (earlier.turn == 1 or await self._has_begun(earlier)):
                     log = await reading if earlier.run_id == likely else ()
                     whole = log if len(log) == earlier.last else None  # else it is long, or has gone on meanwhile
@@ -169,8 +176,13 @@ class Answering:
         except RopewalkError:  # whoever needs it asks again, and is told
             return ()
 
-    async def _before(self, record: RunRecord) -> AsyncIterator[RunRecord]:
-        """Yield the runs of the session that came before this one, the newest first."""
+    async def _before(self, record: RunRecord, likely: str | None) -> AsyncIterator[RunRecord]:
+        """Yield the runs of the session that came before this one, the newest first; ``likely`` is looked at before the
+        others are looked for.
+        """
+        guessed = None if likely is None else await self._guessed(likely)
+        if guessed is not None and _has_ended_right_before(guessed, record):
+            yield guessed
         store, after = self._desk.service.store, None  # from the newest on: few wait behind this one
         where: dict[str, Any] = {"owner": record.owner, "session": record.session}
         if record.turn is None:
@@ -180,6 +192,12 @@ class Answering:
             for one in sorted(page, key=lambda one: -(one.turn or 0)):
                 if record.turn is None or (one.turn or 0) < record.turn:
                     yield one
+
+    async def _guessed(self, run_id: str) -> RunRecord | None:
+        try:
+            return await self._desk.service.store.look(run_id)
+        except RunNotFound:
+            return None
 
     async def _has_begun(self, record: RunRecord) -> bool:
         """Tell whether a run had what was said before it."""
@@ -273,3 +291,10 @@ class Answering:
             await outlet.say("", lambda h, n, text: chunks.last(h, n, text, ending), final=True)
         except (ChunkRefused, MessageOver):
             pass
+
+
+def _has_ended_right_before(earlier: RunRecord, record: RunRecord) -> bool:
+    """Tell whether a run is the one of the session's turn before, and has come to its end: no other is asked for."""
+    is_its = (earlier.owner, earlier.session) == (record.owner, record.session)
+    is_next = record.turn is not None and earlier.turn == record.turn - 1
+    return is_its and is_next and earlier.status == "DONE"
