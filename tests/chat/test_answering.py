@@ -97,7 +97,7 @@ def test_the_store_is_not_asked_for_a_request_whose_run_is_claimed_here_by_its_u
         async def in_hand(run_id: str) -> RunRecord | None:
             record = await worker.in_hand(run_id)
             asked.append(run_id)
-            service.store.inner.look = look  # from now on  # pyright: ignore
+            service.store.inner.look = look  # from now on
             return record
 
         async def look(run_id: str) -> RunRecord:
