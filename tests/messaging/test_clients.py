@@ -1,5 +1,6 @@
 """What a client promises, in both forms."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -140,6 +141,14 @@ def test_a_server_that_is_away_is_an_error_of_its_own_and_comes_back(own_redis: 
         assert time.monotonic() - began < 2
         own_redis.thaw()
         assert await form.calls.get("a") == "1"
+        own_redis.freeze()
+        began = time.monotonic()
+        with pytest.raises(RedisUnavailable):
+            await form.calls.set("b", b"b" * 50_000_000)  # more than is taken in by anybody
+        assert time.monotonic() - began < 2
+        own_redis.thaw()
+        assert await form.calls.get("a") == "1"
+        await asyncio.sleep(1)  # what was not sent is thrown away with the connection, once the server reads
 
     form.run(go)
 

@@ -2,10 +2,11 @@
 
 1. A client is announced before anything is read, so that workers know of it; then it joins (`chat/joining.py`).
 2. What workers send goes to the session's place here (`chat/place.py`), what strangers send through the relay.
-3. Once a second: connections are announced again, quiet messages are looked for in the log, and in the store.
+3. Twice a second: some connections are announced again, quiet messages are looked for in the log, and in the store.
 """
 
 import asyncio
+import itertools
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Iterable
@@ -40,6 +41,14 @@ _LOOKS_SECONDS = 15.0
 _EXPECTED_SECONDS = 5.0
 _MOST_EXPECTED = 10_000
 _SWEEP_SECONDS = 10.0
+
+
+def due(connections: Iterable[Connection], tick: int, *, ttl_seconds: float) -> list[Connection]:
+    """Return those that are announced again in a tick: each once in a third of its life, and not all in one tick, in
+    which nobody would be sent anything.
+    """
+    ticks = max(1, int(ttl_seconds / 3 / _TICK_SECONDS))
+    return [one for one in connections if hash(one.connection_id) % ticks == tick % ticks]
 
 
 class Pod:
@@ -135,13 +144,11 @@ class Pod:
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        announced = pinged = loop.time()
-        while True:
+        pinged = loop.time()
+        for tick in itertools.count():
             await asyncio.sleep(_TICK_SECONDS)
             now = loop.time()
-            if now - announced >= self._ttl / 3:
-                announced = now
-                await self._announce(self._connections())
+            await self._announce(due(self._connections(), tick, ttl_seconds=self._ttl))
             if now - pinged >= PING_SECONDS:
                 pinged = now
                 ping = event("ping", {"timestamp": now_text()})

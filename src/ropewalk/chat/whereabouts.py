@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from typing import NamedTuple
 
 from ropewalk.contracts.session_registry import SessionRegistry
@@ -9,11 +10,14 @@ from ropewalk.errors.chat import BusUnavailable
 
 FRESH_SECONDS = 1.0
 _KEPT = 50_000
+_GATHERED = 20
+"""So many times in that second it is asked at most, for all who gathered meanwhile."""
 
 
 class _Known(NamedTuple):
     pods: frozenset[str]
-    at: float
+    until: float
+    """By the loop's clock; those asked for together are asked for again apart: not all sessions in one burst."""
 
 
 class Whereabouts:
@@ -39,7 +43,7 @@ class Whereabouts:
             await self._ask([session_id])
             known = self._known.get(session_id)
             return frozenset() if known is None else known.pods
-        if asyncio.get_running_loop().time() - known.at > self._fresh:
+        if asyncio.get_running_loop().time() > known.until:
             self._refresh(session_id)
         return known.pods
 
@@ -51,6 +55,7 @@ class Whereabouts:
 
     async def _ask_on(self) -> None:
         while self._asked:
+            await asyncio.sleep(self._fresh / _GATHERED)
             asked, self._asked = [*self._asked], set()
             await self._ask(asked)
 
@@ -61,4 +66,4 @@ class Whereabouts:
                 self._known.clear()
             now = asyncio.get_running_loop().time()
             for session_id, pods in zip(session_ids, found, strict=True):
-                self._known[session_id] = _Known(pods, now)
+                self._known[session_id] = _Known(pods, now + self._fresh * random.uniform(0.5, 1.0))

@@ -151,7 +151,7 @@ class AsyncDriver:
         """Send commands and return their replies, in which errors stand as themselves unless it ``raises`` them."""
         connection = await self._pool.get_connection()
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await _send_now(connection, connection.pack_commands(commands))
             replies: list[Any] = []
             for _ in commands:
                 try:
@@ -168,6 +168,16 @@ class AsyncDriver:
         finally:
             await self._pool.release(connection)
         return replies
+
+
+async def _send_now(connection: Any, packed: Any) -> None:
+    """Send in this turn of the loop: before Python 3.12 the driver's own timeout would make it a task."""
+    limit, connection.socket_timeout = connection.socket_timeout, None
+    try:
+        async with asyncio.timeout(limit):
+            await connection.send_packed_command(packed)
+    finally:
+        connection.socket_timeout = limit
 
 
 def _piped(client: Any, batch: Batch) -> Any:
