@@ -1,10 +1,11 @@
 """What pods and workers tell the registry and ask it, spread over time: a burst of it holds up every token."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
+from tests.properties.virtual import VirtualLoop
 
 from ropewalk.chat.pod import due
 from ropewalk.chat.whereabouts import Whereabouts
@@ -28,6 +29,26 @@ class CountingRegistry(MemorySessionRegistry):
         return await super().pods_of(session_ids)
 
 
+def on_virtual_time(scenario: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(scenario)
+
+
+def test_a_session_that_is_expected_is_asked_for_at_once_and_one_time() -> None:
+    async def scenario() -> None:
+        registry = CountingRegistry()
+        await registry.announce(_CONNECTIONS[:1], ttl_seconds=30.0)
+        whereabouts = Whereabouts(registry)
+        began = asyncio.get_running_loop().time()
+        whereabouts.expect("s0")
+        whereabouts.expect("s0")
+        assert await asyncio.gather(whereabouts.of("s0"), whereabouts.of("s0")) == [{"pod-1"}] * 2
+        assert asyncio.get_running_loop().time() == began
+        assert registry.asked == [1]
+
+    on_virtual_time(scenario())
+
+
 def test_sessions_that_begin_together_are_not_asked_for_together_again() -> None:
     async def scenario() -> None:
         registry = CountingRegistry()
@@ -35,15 +56,16 @@ def test_sessions_that_begin_together_are_not_asked_for_together_again() -> None
         whereabouts = Whereabouts(registry, fresh_seconds=_FRESH_SECONDS)
         await asyncio.gather(*map(whereabouts.of, _SESSIONS))
         registry.asked.clear()
-        began = time.monotonic()
-        while time.monotonic() - began < 3 * _FRESH_SECONDS:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() - began < 3 * _FRESH_SECONDS:
             assert await asyncio.gather(*map(whereabouts.of, _SESSIONS)) == [{"pod-1"}] * len(_SESSIONS)
             await asyncio.sleep(0.005)
         assert sum(registry.asked) > len(_SESSIONS)  # all were asked for again
         assert max(registry.asked) < len(_SESSIONS) / 2  # never most of them at once
         assert len(registry.asked) < sum(registry.asked) / 2  # nor each by itself
 
-    asyncio.run(scenario())
+    on_virtual_time(scenario())
 
 
 def test_a_session_that_moved_is_found_at_its_new_pod() -> None:
@@ -56,7 +78,7 @@ def test_a_session_that_moved_is_found_at_its_new_pod() -> None:
             while await whereabouts.of("s0") != {"pod-1"}:
                 await asyncio.sleep(0.005)
 
-    asyncio.run(scenario())
+    on_virtual_time(scenario())
 
 
 @pytest.mark.parametrize("first", [0, 7])

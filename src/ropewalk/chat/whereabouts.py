@@ -27,25 +27,37 @@ class Whereabouts:
         self._registry = registry
         self._fresh = fresh_seconds
         self._known: dict[str, _Known] = {}
+        self._firsts: dict[str, asyncio.Task[None]] = {}
         self._asked: set[str] = set()
         self._asking: asyncio.Task[None] | None = None
 
     def expect(self, session_id: str) -> None:
         """Ask beside for a session that will be spoken to in a moment, unless it is known well enough."""
         known = self._known.get(session_id)
-        if known is None or asyncio.get_running_loop().time() - known.at > self._fresh:
+        if known is None:
+            self._first(session_id)
+        elif asyncio.get_running_loop().time() > known.until:
             self._refresh(session_id)
 
     async def of(self, session_id: str) -> frozenset[str]:
         """Return the pods of a session; none where nobody is connected, or nobody knows."""
         known = self._known.get(session_id)
         if known is None:
-            await self._ask([session_id])
+            await asyncio.shield(self._first(session_id))
             known = self._known.get(session_id)
             return frozenset() if known is None else known.pods
         if asyncio.get_running_loop().time() > known.until:
             self._refresh(session_id)
         return known.pods
+
+    def _first(self, session_id: str) -> "asyncio.Task[None]":
+        """Ask at once for a session that is not known, one time for all who want to know."""
+        task = self._firsts.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._ask([session_id]), name=f"ropewalk: where {session_id} is")
+            self._firsts[session_id] = task
+            task.add_done_callback(lambda _: self._firsts.pop(session_id, None))
+        return task
 
     def _refresh(self, session_id: str) -> None:
         """Ask again beside: for all sessions together whose time is over."""
