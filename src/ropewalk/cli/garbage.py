@@ -1,7 +1,7 @@
 """Spares the programs that serve the garbage collector's rounds over what never goes: code, plans, schemas.
 
 By itself the collector looks at everything that is alive each time a quarter has come on top, which in a server is
-mostly what was imported: a hundred milliseconds in which nobody is answered, and a fifth of what a short run costs.
+mostly what was imported; nobody is answered meanwhile.
 """
 
 import contextlib
