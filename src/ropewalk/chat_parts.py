@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ropewalk.chat_settings import Reconnects
 from ropewalk.errors import PartUnknown
+from ropewalk.settings import Reconnects
 
 if TYPE_CHECKING:
     from ropewalk.contracts.chat_requests import ChatRequests

@@ -3,9 +3,11 @@
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
+
+from ropewalk.settings import Reconnects
 
 OnBusy = Literal["reject", "queue", "interrupt", "parallel"]
 DEFAULT_CHAT_PORT = 8080
@@ -22,16 +24,6 @@ _MEANINGS = {
     "NATS_RECONNECT_WAIT": "the pause between two such tries",
     "BUFFER_CLEANUP_INTERVAL": "chunks that wait for a missing one are looked after so often, twice a second at most",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reconnects:
-    """How a lost connection to NATS is made again."""
-
-    most: int = -1
-    """NATS_MAX_RECONNECTS: tries at each server; -1: for ever."""
-    wait_seconds: float = 0.25
-    """NATS_RECONNECT_WAIT: between two of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +62,7 @@ class ChatSettings:
     """SERVER_READ_TIMEOUT: for a whole request; None: as long as the doors give its headers and its body."""
     write_seconds: float | None = None
     """SERVER_WRITE_TIMEOUT: how long a client may take nothing; None: as long as the doors let it."""
-    reconnects: Reconnects = Reconnects()
+    reconnects: Reconnects = field(default_factory=Reconnects)
     """NATS_MAX_RECONNECTS, NATS_RECONNECT_WAIT."""
 
 

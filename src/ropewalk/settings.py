@@ -29,6 +29,16 @@ class StoreChoice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reconnects:
+    """How a lost connection to NATS is made again."""
+
+    most: int = -1
+    """NATS_MAX_RECONNECTS: tries at each server; -1: for ever."""
+    wait_seconds: float = 0.25
+    """NATS_RECONNECT_WAIT: between two of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DoorSettings:
     """How runs are served over HTTP."""
 

@@ -8,8 +8,9 @@ import pytest
 from tests.chat import app
 from tests.chat.inside import inside
 
-from ropewalk.chat_settings import ChatSettings, Reconnects, pod_id_of, read_chat_settings, told_settings
+from ropewalk.chat_settings import ChatSettings, pod_id_of, read_chat_settings, told_settings
 from ropewalk.runtime import open_queued_store
+from ropewalk.settings import Reconnects
 
 
 def test_the_contracts_names_are_read() -> None:
